@@ -4,6 +4,7 @@ The names come from the gateway and are checked: only plain file names become pa
 """
 
 import contextlib
+import errno
 import hashlib
 import itertools
 import os
@@ -12,7 +13,7 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
-from darkroom_client.errors import DownloadError
+from darkroom_client.errors import DownloadError, NotSavedError
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_@+-][A-Za-z0-9._@+ -]{0,199}")
 
@@ -47,6 +48,22 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def prepare_folder(folder: Path) -> None:
+    """Make it, if there is none. Raises `NotSavedError` if no file can be written there."""
+    with _writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise NotSavedError(path, error) from error
+
+
 class PartialFile:
     """A file that is being downloaded to a temporary name beside its final one."""
 
@@ -56,26 +73,32 @@ class PartialFile:
         self._size_bytes = size_bytes
         self._hash = hashlib.sha256()
         self._received_bytes = 0
-        target.parent.mkdir(parents=True, exist_ok=True)
+        prepare_folder(target.parent)
         self._path = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
-        self._file = self._path.open("xb")
+        with _writing(target):
+            # Unbuffered: a full disk is noticed here, and not once more when the file is closed.
+            self._file = self._path.open("xb", buffering=0)
 
     def write(self, content: bytes) -> None:
-        self._file.write(content)
+        with _writing(self._target):
+            left = memoryview(content)
+            while left:
+                left = left[self._file.write(left) :]
         self._hash.update(content)
         self._received_bytes += len(content)
 
     def finish(self) -> Path:
         """Check the content and rename the file. Returns its path: another one if the name is taken."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
+        with _writing(self._target):
+            os.fsync(self._file.fileno())
+            self._file.close()
         name = self._target.name
         if self._size_bytes is not None and self._received_bytes != self._size_bytes:
             raise DownloadError(f"{name} has {self._received_bytes} bytes, not {self._size_bytes}. It was not saved.")
         if self._sha256 is not None and self._hash.hexdigest() != self._sha256.lower():
             raise DownloadError(f"{name} arrived damaged: its SHA-256 is not the announced one. It was not saved.")
-        return self._rename()
+        with _writing(self._target):
+            return self._rename()
 
     def _rename(self) -> Path:
         for path in numbered(self._target):

@@ -13,14 +13,17 @@ DarkroomError
 │   └── GatewayUnavailableError  5xx, after all retries
 ├── UnexpectedAnswerError        an answer that is not one of Darkroom's
 ├── DownloadError                a file did not arrive as announced
+│   └── NotSavedError            it can't be written: a full disk, a folder without permission
 ├── JobFailedError               raised by Job.require_success
 └── WaitTimeoutError             the job has not ended in the time that was given to wait()
 """
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -137,6 +140,16 @@ class DownloadError(DarkroomError):
     def is_expired(self) -> bool:
         """Whether a fresh link may help."""
         return self.status in (401, 403, 404, 410)
+
+
+class NotSavedError(DownloadError):
+    reason = "NotSaved"
+
+    def __init__(self, path: Path, error: OSError) -> None:
+        is_no_folder = isinstance(error, FileExistsError | NotADirectoryError)
+        super().__init__(f"{path} can't be written: {'it is no folder' if is_no_folder else error.strerror or error}.")
+        no_space = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        self.advice = "Free some space, or choose another folder." if no_space else "Choose another folder."
 
 
 class JobFailedError(DarkroomError):

@@ -16,6 +16,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from pydantic import Field
@@ -138,8 +139,10 @@ def native_side_px(text: str, root: Path) -> int | None:
     return side_px if isinstance(side_px, int) else None
 
 
-def unknown_model(text: str, root: Path) -> str | None:
+def unknown_model(text: str, root: Path, pipeline: str) -> str | None:
     """Why no run will find a base model, in whole sentences; None when it is there, or may be on the hub.
+
+    Names the models of the root that are for this pipeline.
 
     A root that is missing, empty or unreadable refuses nothing: it may be mounted in the runner only, or not at the
     moment, and a later run may find the model.
@@ -150,14 +153,15 @@ def unknown_model(text: str, root: Path) -> str | None:
     try:
         if find_folder(reference, root) is not None:
             return None
-        names = sorted(_names(root))
+        if next(_names(root), None) is None:
+            return None
+        names = _suitable_names(root, pipeline)
     except OSError:
         return None
-    if not names:
-        return None
+    listed = f"It has {', '.join(names)}. Use one of those, put" if names else f"It has none for {pipeline}. Put"
     return (
-        f"There is no base model {text!r} in the model root. It contains {', '.join(names[:MAX_NAMED])}. Use one of "
-        "those, put its folder there, or name a repository of the hub as owner/name."
+        f"There is no base model {text!r} in the model root. {listed} its folder there, or name a repository of the "
+        "hub as owner/name."
     )
 
 
@@ -166,14 +170,20 @@ def unsuitable_model(text: str, root: Path, pipeline: str) -> str | None:
     reference = parse_reference(text)
     try:
         folder = find_folder(reference, root)
+        found = None if folder is None else pipeline_of(folder)
+        if found in (None, pipeline):
+            return None
+        names = _suitable_names(root, pipeline)
     except OSError:
         return None
-    found = None if folder is None else pipeline_of(folder)
-    return (
-        None
-        if found in (None, pipeline)
-        else f"The base model {text!r} is for {found}; a model for {pipeline} is needed."
-    )
+    advice = f" Use one of: {', '.join(names)}." if names else ""
+    return f"The base model {text!r} is for {found}; a model for {pipeline} is needed.{advice}"
+
+
+def _suitable_names(root: Path, pipeline: str) -> list[str]:
+    """The first models of the root for this pipeline, and of an unknown one. Raises `OSError` as `_names` does."""
+    suitable = (name for name in sorted(_names(root)) if pipeline_of(root / name) in (None, pipeline))
+    return list(islice(suitable, MAX_NAMED))
 
 
 def _names(root: Path) -> Iterator[str]:

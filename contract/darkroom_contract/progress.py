@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import Field
 
+from darkroom_contract.names import Kind
 from darkroom_contract.schema import Metrics, Schema
 from darkroom_contract.specs.images import MAX_IMAGES
 from darkroom_contract.specs.job import MAX_SEED
@@ -38,23 +39,33 @@ class Stage(StrEnum):
     UPLOADING = "Uploading"
     DONE = "Done"
 
-    @property
-    def in_words(self) -> str:
-        """For people: on the page and on the command line."""
+    def in_words(self, kind: str) -> str:
+        """For people: on the page and on the command line. `kind` is that of the job: a training draws samples only."""
+        if self is Stage.DENOISING and kind == Kind.TRAIN:
+            return DRAWING_SAMPLES
         return _STAGES_IN_WORDS[self]
+
+    @property
+    def unit(self) -> str:
+        """What its steps are."""
+        return _UNITS.get(self, "step")
 
 
 _STAGES_IN_WORDS = {
     Stage.DOWNLOADING: "Downloading",
     Stage.LOADING_MODEL: "Loading the model",
-    Stage.DRAWING_CLASS_IMAGES: "Drawing class pictures",
+    Stage.DRAWING_CLASS_IMAGES: "Drawing class images to keep what it knows",
     Stage.ENCODING: "Preparing the photos",
     Stage.TRAINING: "Learning",
     Stage.DENOISING: "Drawing",
     Stage.ANIMATING: "Animating",
-    Stage.UPLOADING: "Saving",
+    Stage.UPLOADING: "Storing the files",
     Stage.DONE: "Done",
 }
+
+DRAWING_SAMPLES = "Drawing samples"
+
+_UNITS = {Stage.ENCODING: "photo", Stage.UPLOADING: "file"}
 
 
 class Preview(Schema):

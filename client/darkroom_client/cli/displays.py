@@ -5,8 +5,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from darkroom_client.cli.terminal import Terminal, printable
-from darkroom_client.cli.words import duration, stage_name
+from darkroom_client.cli.words import duration, place, stage_name, stage_unit
 from darkroom_client.models import Job, Progress, Status
+from darkroom_contract.progress import Stage
 
 PERCENT_BETWEEN_LINES = 10.0
 
@@ -16,13 +17,13 @@ PERCENT_AND_TIME_COLUMNS = 16
 
 
 def status_line(job: Job) -> str:
-    """Such as: Queued, 2 jobs before it, starts in about 3m."""
+    """Such as: Queued, 2 ahead in the queue, starts in about 3m."""
     if job.deleting:
         return "is being deleted"
     parts = [str(job.status)]
     if job.queue is not None and job.status is Status.QUEUED:
-        if job.queue.position:
-            parts.append(f"{job.queue.position} job{'s' if job.queue.position > 1 else ''} before it")
+        if job.queue.position is not None:
+            parts.append(f"{place(job.queue.position)} in the queue")
         if job.queue.waiting_for:
             parts.append(f"waits for {_named(job.queue.waiting_for)}")
         if job.queue.estimated_start_seconds:
@@ -32,6 +33,12 @@ def status_line(job: Job) -> str:
     return ", ".join(parts)
 
 
+def ending(job: Job) -> str:
+    """Such as: Succeeded, took 41s."""
+    took = f", took {duration((job.completed - job.started).total_seconds())}" if job.started and job.completed else ""
+    return f"{job.status}{took}"
+
+
 def _named(reference: str) -> str:
     """TrainJob/train-a as: the training train-a."""
     kind, separator, name = reference.partition("/")
@@ -39,19 +46,30 @@ def _named(reference: str) -> str:
     return f"the {noun} {name}" if separator and noun else reference
 
 
-def progress_line(progress: Progress) -> str:
-    """Such as: Learning 120/500, loss 0.081."""
-    steps = f" {progress.step}/{progress.total}" if progress.total else ""
+def progress_line(progress: Progress, kind: str) -> str:
+    """Such as: Learning, step 120 of 500, loss 0.081. `kind` is that of the job."""
+    parts = [stage_name(progress.stage, kind)]
+    if progress.total:
+        parts.append(f"{stage_unit(progress.stage)} {progress.step} of {progress.total}")
     loss = progress.metrics.get("loss")
-    return f"{stage_name(progress.stage)}{steps}{'' if loss is None else f', loss {loss:.3g}'}"
+    if loss is not None:
+        parts.append(f"loss {loss:.3g}")
+    return ", ".join(parts)
+
+
+def time_left(progress: Progress) -> str:
+    """Such as: 3m left. Empty before the run knows it."""
+    left = progress.estimated_remaining_seconds
+    return "" if left is None or progress.stage == Stage.DONE else f"{duration(left)} left"
 
 
 class Lines:
     """A line for each change of status or stage, and for every ten percent."""
 
-    def __init__(self, terminal: Terminal, job_id: str) -> None:
+    def __init__(self, terminal: Terminal, job: Job) -> None:
         self._terminal = terminal
-        self._id = job_id
+        self._id = job.id
+        self._kind = job.kind
         self._last = ""
         self._shown: tuple[str | None, float] = (None, 0.0)
 
@@ -70,10 +88,13 @@ class Lines:
             self.message(line)
 
     def progress(self, progress: Progress) -> None:
+        if progress.stage == Stage.DONE:  # The end of the job is a line of its own.
+            return
         stage, percent = self._shown
         if progress.stage != stage or progress.progress_percentage >= percent + PERCENT_BETWEEN_LINES:
             self._shown = (progress.stage, progress.progress_percentage)
-            self.message(f"{self._id}: {progress.progress_percentage:.0f}% {progress_line(progress)}")
+            words = filter(None, (progress_line(progress, self._kind), time_left(progress)))
+            self.message(f"{self._id}: {progress.progress_percentage:.0f}% {', '.join(words)}")
 
     def message(self, text: str) -> None:
         if not self._terminal.as_json:
@@ -83,7 +104,7 @@ class Lines:
 class Bar:
     """A bar for the whole run, with stage, steps, loss and the time left."""
 
-    def __init__(self, job_id: str) -> None:
+    def __init__(self, job: Job) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
         from rich.table import Column
@@ -98,9 +119,10 @@ class Bar:
             TextColumn("{task.fields[left]}", table_column=Column(no_wrap=True)),
         )
         self._bar = Progress(*columns, console=self._console, transient=True, redirect_stdout=sys.stdout.isatty())
-        self._id = job_id
+        self._id = job.id
+        self._kind = job.kind
         self._is_wide = is_wide
-        self._task: Any = self._bar.add_task(job_id, total=100.0, left="")
+        self._task: Any = self._bar.add_task(job.id, total=100.0, left="")
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -112,18 +134,15 @@ class Bar:
         self._bar.stop()
 
     def status(self, job: Job) -> None:
-        if job.is_finished:  # The bar disappears.
-            self.message(f"{self._id}: {status_line(job)}")
-        elif job.progress is None or job.status is not Status.RUNNING:
+        if job.progress is None or job.status is not Status.RUNNING:
             self._bar.update(self._task, description=self._described(status_line(job)), left="")
 
     def progress(self, progress: Progress) -> None:
-        left = progress.estimated_remaining_seconds
         self._bar.update(
             self._task,
-            description=self._described(progress_line(progress)),
+            description=self._described(progress_line(progress, self._kind)),
             completed=progress.progress_percentage,
-            left="" if left is None else f"{duration(left)} left",
+            left=time_left(progress),
         )
 
     def _described(self, words: str) -> str:
@@ -140,5 +159,5 @@ class Bar:
 Display = Bar | Lines
 
 
-def display_for(terminal: Terminal, job_id: str) -> Display:
-    return Bar(job_id) if terminal.has_bars else Lines(terminal, job_id)
+def display_for(terminal: Terminal, job: Job) -> Display:
+    return Bar(job) if terminal.has_bars else Lines(terminal, job)

@@ -5,15 +5,26 @@ from collections.abc import Mapping
 from enum import Enum, auto
 from typing import Any
 
-from darkroom_client.cli.displays import Display, display_for
+from darkroom_client.cli.displays import Display, display_for, ending
 from darkroom_client.cli.exit_codes import ExitCode
 from darkroom_client.cli.saving import Saver
 from darkroom_client.cli.terminal import Terminal
 from darkroom_client.cli.wording import wording_for
+from darkroom_client.cli.words import duration
 from darkroom_client.errors import ConflictError, DarkroomError, NotFoundError
-from darkroom_client.job_events import Disconnected, Event, JobChanged, JobDeleted, ProgressReported, Warned
+from darkroom_client.job_events import (
+    OUTAGE_SECONDS,
+    Disconnected,
+    Event,
+    JobChanged,
+    JobDeleted,
+    ProgressReported,
+    Warned,
+)
 from darkroom_client.models import Job
 from darkroom_client.sync_client import Darkroom
+
+RECONNECTING = f"Trying again for up to {duration(OUTAGE_SECONDS)}; the job continues meanwhile."
 
 
 class Choice(Enum):
@@ -59,28 +70,41 @@ class _Follower:
         self._terminal = terminal
         self._saver = saver
         self._wording = wording_for(job.kind)
+        self._is_disconnected = False
 
     def run(self) -> int:
-        with display_for(self._terminal, self.job.id) as display:
+        with display_for(self._terminal, self.job) as display:
             for event in self._darkroom.follow(self.job.id, kind=self.job.kind):
                 self._handle(event, display)
                 if isinstance(event, JobDeleted):
                     self._terminal.note(f"{self.job.id} was deleted before its end.")
                     return ExitCode.JOB_FAILED
-        for remark in self.job.remarks:
-            self._terminal.note(f"{remark.reason}: {self._wording.text(remark.message)}")
-        self.job.require_success()
-        if self._saver is not None:
-            self._saver.save_artifacts(self.job)
+            for remark in self.job.remarks:
+                display.message(f"{remark.reason}: {self._wording.text(remark.message)}")
+            self.job.require_success()
+            if self._saver is not None:
+                self._saver.save_artifacts(self.job)
+        self._say_how_it_ended()
         return ExitCode.DONE
 
+    def _say_how_it_ended(self) -> None:
+        """The last line of a job, after those of its files."""
+        if self._terminal.as_json:
+            return
+        files = f" {self._saver.in_words()}" if self._saver is not None else ""
+        self._terminal.note(f"{self.job.id}: {ending(self.job)}.{files}")
+
     def _handle(self, event: Event, display: Display) -> None:
+        if self._is_disconnected and isinstance(event, JobChanged | ProgressReported):
+            display.message("Connected again.")
+        self._is_disconnected = isinstance(event, Disconnected) or (self._is_disconnected and isinstance(event, Warned))
         if isinstance(event, JobChanged):
             self.job = event.job
             self._terminal.record(event="job", job=event.job)
-            display.status(event.job)
-            if self._saver is not None and not event.job.is_finished:
-                self._saver.save_finished(event.job)
+            if not event.job.is_finished:
+                display.status(event.job)
+                if self._saver is not None:
+                    self._saver.save_finished(event.job)
         elif isinstance(event, ProgressReported):
             # Previews are pictures for pages; a line of a script's input should not have 32 kB.
             self._terminal.record(event="progress", id=self.job.id, progress=event.progress, files=event.files)
@@ -89,7 +113,7 @@ class _Follower:
                 self._saver.save_announced(event.files)
         elif isinstance(event, Warned | Disconnected):
             self._terminal.record(event="warning", detail=event.detail)
-            display.message(f"{event.detail} Trying again." if isinstance(event, Disconnected) else event.detail)
+            display.message(f"{event.detail} {RECONNECTING}" if isinstance(event, Disconnected) else event.detail)
         elif isinstance(event, JobDeleted):
             self._terminal.record(event="deleted", id=event.job_id)
 

@@ -4,12 +4,12 @@ from argparse import Namespace
 from collections.abc import Callable
 
 from darkroom_client.cli.connection import connect, submitting
-from darkroom_client.cli.displays import progress_line, status_line
+from darkroom_client.cli.displays import progress_line, status_line, time_left
 from darkroom_client.cli.exit_codes import ExitCode
 from darkroom_client.cli.following import follow_job, trained
 from darkroom_client.cli.terminal import Terminal
 from darkroom_client.cli.wording import wording_for
-from darkroom_client.cli.words import age, moment
+from darkroom_client.cli.words import age, moment, place
 from darkroom_client.models import Job, Kind, Status
 from darkroom_client.sync_client import Darkroom
 
@@ -46,7 +46,7 @@ def _no_jobs(options: Namespace) -> str:
 def _row(job: Job) -> tuple[str, ...]:
     progress = ""
     if job.status is Status.QUEUED and job.queue is not None and job.queue.position is not None:
-        progress = f"position {job.queue.position}"
+        progress = place(job.queue.position)
     elif job.progress is not None and not job.is_finished:
         progress = f"{job.progress.progress_percentage:.0f}%"
     status = "Deleting" if job.deleting else str(job.status)
@@ -74,13 +74,22 @@ def _next_command(job: Job, terminal: Terminal) -> str:
     return f"Save its files with: {terminal.command('download', job.id)}"
 
 
+def progress_in_words(job: Job) -> str:
+    """Of a job that has failed: how far it came. A successful one needs none."""
+    if job.progress is None or job.succeeded:
+        return ""
+    left = "" if job.is_finished else time_left(job.progress)
+    words = filter(None, (progress_line(job.progress, job.kind), left))
+    return f"{job.progress.progress_percentage:.0f}% {', '.join(words)}"
+
+
 def _details(job: Job) -> list[tuple[str, str]]:
-    error, progress, wording = job.error, job.progress, wording_for(job.kind)
+    error, wording = job.error, wording_for(job.kind)
     return [
         ("Job", job.id),
         ("Kind", str(job.kind)),
         ("Status", status_line(job)),
-        ("Progress", f"{progress.progress_percentage:.0f}% {progress_line(progress)}" if progress else ""),
+        ("Progress", progress_in_words(job)),
         ("Error", f"{error.reason}: {wording.text(error.message)}" if error else ""),
         ("Advice", wording.text(error.advice or "") if error else ""),
         ("Model", job.model_id or ""),
@@ -171,6 +180,6 @@ def download(options: Namespace, terminal: Terminal) -> int:
             terminal.note(f"{job.id} is {job.status}: these are the pictures that it has finished so far.")
         for each in job.artifacts:
             path = darkroom.download_file(each, options.output, job=job)
-            terminal.result(str(path))
+            terminal.saved(str(path))
             terminal.record(event="saved", name=each.name, path=str(path))
     return ExitCode.DONE

@@ -89,6 +89,6 @@ def download(options: Namespace, terminal: Terminal) -> int:
             raise InputError(f"{options.id} has no file of this form. It has: {forms}.")
         for each in files:
             path = darkroom.download_file(each, options.output)
-            terminal.result(str(path))
+            terminal.saved(str(path))
             terminal.record(event="saved", name=each.name, path=str(path))
     return ExitCode.DONE

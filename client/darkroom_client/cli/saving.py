@@ -4,7 +4,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from darkroom_client.cli.terminal import Terminal
-from darkroom_client.downloads import existing_copy
+from darkroom_client.downloads import existing_copy, prepare_folder
 from darkroom_client.errors import DownloadError
 from darkroom_client.models import Artifact, Job
 from darkroom_client.sync_client import Darkroom
@@ -14,6 +14,8 @@ class Saver:
     """Each file once, in one folder. Existing files stay: see downloads.py."""
 
     def __init__(self, darkroom: Darkroom, folder: Path, terminal: Terminal) -> None:
+        """Raises `NotSavedError` for a folder that can't be written to: better before a job is submitted."""
+        prepare_folder(folder)
         self._darkroom = darkroom
         self._folder = folder
         self._terminal = terminal
@@ -36,8 +38,19 @@ class Saver:
 
     def save_artifacts(self, job: Job) -> None:
         """All files of a job that has succeeded. Those that were saved before its end are not downloaded again."""
-        for each in job.artifacts:
-            self._save(each, job)
+        try:
+            for each in job.artifacts:
+                self._save(each, job)
+        except DownloadError as error:
+            again = self._terminal.command("download", job.id, "-o", str(self._folder))
+            error.advice = f"{error.advice or ''} {job.id} has succeeded. Save its files with: {again}".strip()
+            raise
+
+    def in_words(self) -> str:
+        """Where the files of the job are."""
+        count, folder = len(self._saved), str(self._folder)
+        where = "this folder" if folder == "." else folder
+        return f"{count} file{'s' if count > 1 else ''} in {where}." if count else "It has no files."
 
     def _save_early(self, file: Artifact, job: Job | None) -> None:
         """A file that can't be saved is left to the end of the job: it may have been replaced or deleted since."""
@@ -55,5 +68,5 @@ class Saver:
             return
         path = self._darkroom.download_file(file, self._folder, job=job)
         self._saved[file.name] = path
-        self._terminal.result(str(path))
+        self._terminal.saved(str(path))
         self._terminal.record(event="saved", name=file.name, path=str(path))

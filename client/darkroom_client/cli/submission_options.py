@@ -12,6 +12,8 @@ from darkroom_client.cli.help_format import examples
 TRAIN_USAGE = "darkroom train PHOTOS... --model ID --prompt TEXT [options]"
 GENERATE_USAGE = "darkroom generate PROMPT [--model ID[:SCALE]]... [-o DIR] [options]"
 
+BASE_MODELS = "a folder of the model root, or owner/name on the Hugging Face hub (default: the cluster's)"
+
 TRAIN_EXAMPLES = examples(
     'darkroom train ./photos --model my-dog --prompt "a photo of sks dog" --follow',
     'darkroom train ./photos -m my-dog -p "a photo of sks dog" --steps 800 --rank 32 -o out/',
@@ -68,7 +70,7 @@ def _add_learning(group: _ArgumentGroup) -> None:
         metavar="PROMPT",
         help="generate this image during the training; may be repeated (default: none)",
     )
-    group.add_argument("--base-model", metavar="NAME", help="SDXL model to train (default: the cluster's)")
+    group.add_argument("--base-model", metavar="NAME", help=f"SDXL model to train, {BASE_MODELS}")
     group.add_argument("--dataset", metavar="URI", help="photos in object storage (s3://...), instead of PHOTOS")
 
 
@@ -87,7 +89,14 @@ def add_generate(parser: ArgumentParser) -> None:
     result.add_argument(
         "--output", "-o", type=Path, default=Path(), metavar="DIR", help="folder for the files (default: this one)"
     )
-    result.add_argument("--detach", "-d", action="store_true", help="only submit the job; save nothing")
+    until = result.add_mutually_exclusive_group()
+    until.add_argument(
+        "--follow",
+        "-f",
+        action="store_true",
+        help="show the progress until the job has ended, and save the files: the default",
+    )
+    until.add_argument("--detach", "-d", action="store_true", help="only submit the job; save nothing")
     _add_submission(parser)
 
 
@@ -103,7 +112,9 @@ def _add_images(group: _ArgumentGroup) -> None:
     )
     completed_by(model, "model_ids")
     group.add_argument("--negative", metavar="TEXT", help="what the images should not show (default: nothing)")
-    group.add_argument("--count", "-n", type=parsed_values.number, metavar="N", help="number of images (default: 1)")
+    group.add_argument(
+        "--count", "-n", type=parsed_values.number, metavar="N", help="number of images, 1 to 8 (default: 1)"
+    )
     group.add_argument(
         "--size",
         type=parsed_values.size,
@@ -120,7 +131,7 @@ def _add_images(group: _ArgumentGroup) -> None:
         metavar="NAME",
         help="DDIM, DPM++, Euler, EulerAncestral, EulerTrailing, Heun, LCM, TCD or UniPC (default: the base model's)",
     )
-    group.add_argument("--base-model", metavar="NAME", help="SDXL model (default: the cluster's)")
+    group.add_argument("--base-model", metavar="NAME", help=f"SDXL model, {BASE_MODELS}")
 
 
 def _add_pictures(group: _ArgumentGroup) -> None:

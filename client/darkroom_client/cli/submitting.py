@@ -25,12 +25,12 @@ def train(options: Namespace, terminal: Terminal) -> int:
         spec = _use_masks(spec, photos)
         _announce(photos, spec, terminal)
     with connect(options, terminal) as darkroom:
+        saver = Saver(darkroom, options.output, terminal) if options.output is not None else None
         with submitting(terminal), upload_bar(terminal, photos.bytes if photos else 0) as on_upload:
             files = [each.path for each in photos.files] if photos else ()
             job = darkroom.train(files, model_id=spec["modelId"], prompt=spec["prompt"], spec=spec, on_upload=on_upload)
         if not options.follow and options.output is None:
             return _submitted(job, terminal)
-        saver = Saver(darkroom, options.output, terminal) if options.output is not None else None
         code = follow_job(darkroom, job, terminal, saver)
     if code == ExitCode.DONE:
         if options.output is None:
@@ -70,13 +70,12 @@ def _announce(photos: PhotoFiles, spec: dict[str, Any], terminal: Terminal) -> N
 def generate(options: Namespace, terminal: Terminal) -> int:
     spec = generation_spec(options)
     with connect(options, terminal) as darkroom:
+        saver = None if options.detach else Saver(darkroom, options.output, terminal)
         with submitting(terminal):
             job = darkroom.generate(
                 options.prompt, image=options.image, mask=options.mask, video_image=options.video_image, spec=spec
             )
-        if options.detach:
-            return _submitted(job, terminal)
-        return follow_job(darkroom, job, terminal, Saver(darkroom, options.output, terminal))
+        return _submitted(job, terminal) if saver is None else follow_job(darkroom, job, terminal, saver)
 
 
 def training_spec(options: Namespace) -> dict[str, Any]:

@@ -73,6 +73,15 @@ class Terminal:
             self.result(value)
         self.note(sentence)
 
+    def saved(self, path: str) -> None:
+        """A file on this machine: its path for scripts, a sentence for a person at a terminal."""
+        if self.as_json:
+            return
+        if not (sys.stdout.isatty() and sys.stderr.isatty()):
+            self.result(path)
+        if sys.stderr.isatty():
+            self.note(f"Saved {path}")
+
     def raw(self, line: str) -> None:
         """A line of a log: unchanged in a pipe."""
         print(printable(line) if sys.stdout.isatty() else line, flush=True)
@@ -88,15 +97,18 @@ class Terminal:
             print(json.dumps(as_data(values)), flush=True)
 
     def note(self, text: str) -> None:
-        print(printable(text), file=sys.stderr, flush=True)
+        """For people. With --json a line of JSON, like everything on stderr."""
+        line = json.dumps({"note": text}) if self.as_json else printable(text)
+        print(line, file=sys.stderr, flush=True)
 
     def error(self, error: DarkroomError, exit_code: int) -> None:
         fields = error.errors if isinstance(error, GatewayError) else ()
+        advice = error.advice or self._where_to_look(error)
         if self.as_json:
             document = {
                 "reason": error.reason,
                 "message": str(error),
-                "advice": error.advice,
+                "advice": advice,
                 "errors": [vars(each) for each in fields],
                 "exit_code": exit_code,
             }
@@ -107,20 +119,23 @@ class Terminal:
         self.note(f"darkroom: {self._headline(str(error), fields)}")
         if len(fields) > 1:
             for each in fields:
-                self.note(f"  {self._field_line(each)}")
-        if error.advice:
-            self.note(f"  {self.wording.text(error.advice)}")
+                self.note(f"  {self.wording.problem(each)}")
+        if advice:
+            self.note(f"  {self.wording.text(advice)}")
+
+    def _where_to_look(self, error: DarkroomError) -> str | None:
+        """For a name that the gateway does not know."""
+        listing = {"UnknownTask": "jobs", "UnknownModel": "models"}.get(error.reason)
+        is_listed = any(words in str(error) for words in ("Known models: ", "Use one of: "))
+        return None if listing is None or is_listed else f"List the {listing} with: {self.command(listing)}"
 
     def _headline(self, detail: str, fields: Sequence[FieldProblem]) -> str:
         """The lines of several fields follow it: the gateway's text has the first of them too."""
         if len(fields) > 1 and all(each.message in detail for each in fields[:3]):
             return f"The gateway refuses this, for {len(fields)} reasons:"
         if len(fields) == 1 and detail == str(fields[0]):
-            return self._field_line(fields[0])
+            return self.wording.problem(fields[0])
         return self.wording.text(detail)
-
-    def _field_line(self, problem: FieldProblem) -> str:
-        return f"{self.wording.option_of(problem.parameter)}: {self.wording.text(problem.message)}"
 
     def table(self, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Fitted to a terminal; in a pipe aligned by spaces and complete."""

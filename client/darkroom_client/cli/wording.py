@@ -9,6 +9,8 @@ from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from darkroom_client.errors import FieldProblem
+
 TRAIN_OPTIONS = {
     "modelId": "--model",
     "prompt": "--prompt",
@@ -66,7 +68,15 @@ _OPTIONS = {
 _SENTENCES = (
     (re.compile(r" ?Send your key in a header:[^.]*\."), ""),
     (re.compile(r"\bSend the request again\b"), "Try again"),
+    (re.compile(r"^Input should be less than or equal to "), "use at most "),
+    (re.compile(r"^Input should be greater than or equal to "), "use at least "),
+    (re.compile(r"^Input should be less than "), "use less than "),
+    (re.compile(r"^Input should be greater than "), "use more than "),
+    (re.compile(r"^Input should be (?=an? |')"), "use "),
 )
+
+MAX_GIVEN_CHARACTERS = 40
+"""Of a refused value."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +91,16 @@ class Wording:
         for pattern, words in _SENTENCES:
             text = pattern.sub(words, text)
         return self._names.sub(lambda found: self.options[found[0]], text) if self.options else text
+
+    def problem(self, problem: FieldProblem) -> str:
+        """What to change, such as: --count is 1000: use at most 8."""
+        option, message = self.option_of(problem.parameter), self.text(problem.message)
+        name, _, rest = message.partition(" ")
+        if rest.startswith("is ") and option in (name, self.options.get(name)):  # It names the option itself.
+            return f"{option} {rest}"
+        if message.startswith("use ") and problem.given and len(problem.given) <= MAX_GIVEN_CHARACTERS:
+            return f"{option} is {problem.given}: {message}"
+        return f"{option}: {message}"
 
     def option_of(self, field_name: str) -> str:
         """The option of a field; the field itself where there is none."""

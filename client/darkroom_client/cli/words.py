@@ -5,9 +5,18 @@ from datetime import UTC, datetime
 from darkroom_contract.progress import Stage
 
 
-def stage_name(stage: str | None) -> str:
+def stage_name(stage: str | None, kind: str) -> str:
     """As on the page. A stage of a later release keeps its name."""
-    return Stage(stage).in_words if stage in set(Stage) else stage or "Running"
+    return Stage(stage).in_words(kind) if stage in set(Stage) else stage or "Running"
+
+
+def stage_unit(stage: str | None) -> str:
+    return Stage(stage).unit if stage in set(Stage) else "step"
+
+
+def place(position: int) -> str:
+    """In the queue; `position` is the number of waiting jobs before it."""
+    return f"{position} ahead" if position else "next"
 
 
 def age(since: datetime | None, now: datetime | None = None) -> str:

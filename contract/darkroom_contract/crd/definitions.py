@@ -17,6 +17,7 @@ import yaml
 from darkroom_contract.crd.bounds import with_bounds_described
 from darkroom_contract.jobs import SPEC_MODELS
 from darkroom_contract.names import API_VERSION, CATEGORY, GROUP, MAX_JOB_NAME_LENGTH, VERSION, Kind
+from darkroom_contract.specs.images import MAX_IMAGES
 from darkroom_contract.specs.job import MUTABLE_FIELDS, NOT_BLANK, JobSpec
 from darkroom_contract.status import JobStatus
 
@@ -55,7 +56,7 @@ ONE_INITIAL_LORA: Json = {
 NOTHING_TO_MAKE: Json = {
     "rule": "has(self.status) || self.spec.images.count > 0 || (self.spec.allowMotion && "
     "has(self.spec.video.startImage))",
-    "message": "spec.images.count is 0: set allowMotion and video.startImage to make a clip, or raise it",
+    "message": f"spec.images.count is 0: use 1 to {MAX_IMAGES}, or set allowMotion and video.startImage to make a clip",
     "fieldPath": ".spec.images.count",
 }
 MASK_NEEDS_START_IMAGE: Json = {

@@ -13,7 +13,7 @@ from darkroom_contract.names import (
 )
 from darkroom_contract.schema import Schema
 from darkroom_contract.specs.cache import Cache
-from darkroom_contract.specs.images import Images
+from darkroom_contract.specs.images import MAX_IMAGES, Images
 from darkroom_contract.specs.job import NOT_BLANK, JobSpec
 from darkroom_contract.specs.lora import MAX_LORAS, LoraUse
 from darkroom_contract.specs.start_image import ImageSource, Mask, StartImage
@@ -111,7 +111,7 @@ class GenerateJobSpec(JobSpec):
         The CRD refuses the same at creation (crd/definitions.py). Jobs that are older than the rule, or than the CRDs,
         are checked here."""
         if self.images.count == 0 and not (self.allow_motion and self.video.start_image is not None):
-            return "images.count is 0: set allowMotion and video.startImage to make a clip, or raise it."
+            return f"images.count is 0: use 1 to {MAX_IMAGES}, or set allowMotion and video.startImage to make a clip."
         if self.mask is not None and self.start_image is None:
             return "mask needs startImage, the picture that is painted on."
         if self.loras and self.model_id is not None:

@@ -72,6 +72,6 @@ def _field_errors(root: Path, named: Iterable[tuple[str, str | None, str]]) -> l
         FieldError(parameter, fault, name)
         for parameter, name, pipeline in named
         if name is not None
-        for fault in (unknown_model(name, root), unsuitable_model(name, root, pipeline))
+        for fault in (unknown_model(name, root, pipeline), unsuitable_model(name, root, pipeline))
         if fault is not None
     ]

@@ -18,6 +18,7 @@ from darkroom_local.kube.kubectl import run_kubectl
 from darkroom_local.up import starting
 
 KINDS = ",".join(kind.crd_name for kind in Kind)
+STORY = "Five photos of a star go in, a picture and a video come out. It takes 3 to 6 minutes on two CPU cores."
 
 
 def run_demo(options: TemporaryClusterOptions, output: Path, max_steps: int | None, console: Console) -> None:
@@ -36,7 +37,7 @@ def run_demo(options: TemporaryClusterOptions, output: Path, max_steps: int | No
 
 def perform(cluster: LocalCluster, output: Path, console: Console, max_steps: int | None = None) -> list[Path]:
     """Run both jobs on a running cluster, and return the downloaded files. Raises `DemoFailedError`."""
-    _print(console, f"Gateway: {cluster.gateway_url}. Five photos of a star go in, a picture and a video come out.")
+    _print(console, f"Gateway: {cluster.gateway_url}", STORY)
     output.mkdir(parents=True, exist_ok=True)
     training = script.TRAIN | ({"max_steps": max_steps} if max_steps is not None else {})
     try:

@@ -94,7 +94,7 @@ def _wanted_models(job: Job, settings: Settings) -> WantedModels:
 def _base_model_fault(root: Path, wanted: WantedModels) -> Failure | None:
     """Models that may be on the Hugging Face Hub are left to the runner."""
     for name, pipeline in wanted:
-        if (unknown := unknown_model(name, root)) is not None:
+        if (unknown := unknown_model(name, root, pipeline)) is not None:
             return Failure(Reason.BASE_MODEL_NOT_FOUND, unknown)
         if (unsuitable := unsuitable_model(name, root, pipeline)) is not None:
             return Failure(Reason.MODEL_INCOMPATIBLE, unsuitable)

@@ -151,8 +151,14 @@ def _from_hub(model: PretrainedModel, dtype: Precision, load: Load) -> Any:
             raise
         raise BaseModelNotFoundError(
             f"The base model {model.name!r} is not in the runner's model root and can't be loaded from the hub: "
-            f"{first_line(error)} Check the name and the connection to the hub, or put its folder into the model root."
+            f"{_hub_answer(error)} Check the name and the connection to the hub, or put its folder into the model root."
         ) from error
+
+
+def _hub_answer(error: Exception) -> str:
+    """What the hub, or the connection to it, said: diffusers wraps it in advice about its own settings."""
+    line = first_line(error if error.__cause__ is None else error.__cause__)
+    return line if line.endswith(".") else f"{line}."
 
 
 def _smallest_from_hub(model: PretrainedModel, dtype: Precision, load: Load) -> Any:

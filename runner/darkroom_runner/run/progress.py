@@ -2,8 +2,8 @@
 
 Every task and the life cycle report to the run's one `ProgressTracker`, which keeps all counts and sends events to
 Redis (`progress_events`). The time remaining in the current stage follows that stage's pace; the time of later stages
-follows the pace of the whole run. Before the first step it is unknown: how long a download or the loading of a model
-takes says nothing of the pace of the steps.
+follows it too in a stage that takes most of the time, and the pace of the whole run otherwise. Before the first step it
+is unknown: how long a download or the loading of a model takes says nothing of the pace of the steps.
 """
 
 import logging
@@ -100,8 +100,10 @@ class ProgressTracker:
         own_fraction = fraction - self._fraction_at_start
         if own_fraction > 0:
             stage_seconds = in_stage / own_fraction * (1 - fraction)
-            # Once the heaviest stage runs, its pace is the best estimate for the others.
-            seconds_per_unit = in_stage / (current * own_fraction) if current > later else seconds_per_unit
+            # The pace of the loading says nothing about passes of the U-Net. Once the heaviest stage runs, its pace is
+            # the best estimate for the others.
+            is_best = current > 0 and (current > later or self._stage in _PACED)
+            seconds_per_unit = in_stage / (current * own_fraction) if is_best else seconds_per_unit
         else:
             stage_seconds = current * (1 - fraction) * seconds_per_unit
         return stage_seconds + later * seconds_per_unit

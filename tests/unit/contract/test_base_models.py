@@ -104,19 +104,21 @@ def test_an_unknown_name_is_reported_with_the_known_ones(tmp_path: Path, put: Ca
     for name in ("sdxl", "sdxl@v2", "owner/name", ".hidden"):
         put(name)
     (tmp_path / "no-model").mkdir()
-    fault = unknown_model("sdx", tmp_path)
+    fault = unknown_model("sdx", tmp_path, SDXL_PIPELINE)
     assert fault is not None
-    assert "no base model 'sdx' in the model root. It contains owner/name, sdxl, sdxl@v2. Use one" in fault
-    assert unknown_model("sdxl@v3", tmp_path) is not None
-    assert [unknown_model(each, tmp_path) for each in ("sdxl", "sdxl@v2", "nobody/on-the-hub@v1")] == [None] * 3
+    assert "no base model 'sdx' in the model root. It has owner/name, sdxl, sdxl@v2. Use one" in fault
+    assert unknown_model("sdxl@v3", tmp_path, SDXL_PIPELINE) is not None
+    assert [unknown_model(each, tmp_path, SDXL_PIPELINE) for each in ("sdxl", "sdxl@v2", "nobody/on-the-hub@v1")] == [
+        None
+    ] * 3
 
 
 def test_nothing_is_reported_for_a_missing_root(tmp_path: Path) -> None:
-    assert unknown_model("sdxl", tmp_path / "elsewhere") is None
+    assert unknown_model("sdxl", tmp_path / "elsewhere", SDXL_PIPELINE) is None
 
 
 def test_nothing_is_reported_for_an_empty_root_which_may_lack_its_volume(tmp_path: Path) -> None:
-    assert unknown_model("sdxl", tmp_path) is None
+    assert unknown_model("sdxl", tmp_path, SDXL_PIPELINE) is None
 
 
 @pytest.mark.parametrize("unreadable", ["", "sdx"])
@@ -125,7 +127,7 @@ def test_nothing_is_reported_for_an_unreadable_root(
 ) -> None:
     put("sdxl")
     fail_below(tmp_path / unreadable, monkeypatch)
-    assert unknown_model("sdx", tmp_path) is None
+    assert unknown_model("sdx", tmp_path, SDXL_PIPELINE) is None
     assert unsuitable_model("sdx", tmp_path, SVD_PIPELINE) is None
 
 
@@ -135,7 +137,16 @@ def test_a_folder_beside_the_models_that_can_t_be_read_hides_nothing(
     put("sdxl")
     (tmp_path / "lost+found").mkdir()
     fail_below(tmp_path / "lost+found", monkeypatch)
-    assert "It contains sdxl." in (unknown_model("sdx", tmp_path) or "")
+    assert "It has sdxl." in (unknown_model("sdx", tmp_path, SDXL_PIPELINE) or "")
+
+
+def test_reports_name_only_the_models_that_the_job_can_use(tmp_path: Path, put: Callable[..., Path]) -> None:
+    put("svd", pipeline=SVD_PIPELINE)
+    unknown = unknown_model("sdx", tmp_path, SDXL_PIPELINE) or ""
+    assert f"It has none for {SDXL_PIPELINE}. Put its folder there" in unknown
+    put("sdxl")
+    assert "It has sdxl. Use one of those" in (unknown_model("sdx", tmp_path, SDXL_PIPELINE) or "")
+    assert (unsuitable_model("svd", tmp_path, SDXL_PIPELINE) or "").endswith("is needed. Use one of: sdxl.")
 
 
 def fail_below(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,6 +164,7 @@ def fail_below(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_model_of_the_wrong_kind_is_reported(tmp_path: Path, put: Callable[..., Path]) -> None:
     put("svd", pipeline=SVD_PIPELINE)
     assert f"'svd' is for {SVD_PIPELINE}" in (unsuitable_model("svd", tmp_path, SDXL_PIPELINE) or "")
+    assert "Use one of" not in (unsuitable_model("svd", tmp_path, SDXL_PIPELINE) or "")
     assert unsuitable_model("svd", tmp_path, SVD_PIPELINE) is None
     assert unsuitable_model("owner/on-the-hub", tmp_path, SVD_PIPELINE) is None
 

@@ -1,5 +1,6 @@
 """Commands about jobs and models: what they send and print."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -19,15 +20,17 @@ MODEL = {
 
 
 def test_jobs_are_a_table_in_a_pipe(gateway: ScriptedGateway, run: Run) -> None:
-    jobs = [job(status="Queued", queue={"position": 3}), job("generate-b", prompt="a \x1b[31mdog\non a  beach")]
+    waiting = [job(name, "Queued", queue={"position": position}) for name, position in (("train-c", 3), ("train-a", 0))]
+    jobs = [*waiting, job("generate-b", prompt="a \x1b[31mdog\non a  beach")]
     gateway.script("GET", "/v1/jobs", document({"jobs": jobs, "total": 12, "next_cursor": "c"}))
     done = run("jobs", "--status", "queued", "--status", "RUNNING", "--kind", "train", "-q", "dog", "--limit", "2")
-    heading, first, second = done.out.splitlines()
+    heading, first, following, second = done.out.splitlines()
     assert heading.split() == ["ID", "KIND", "STATUS", "PROGRESS", "MODEL", "AGE", "PROMPT"]
-    assert first.split()[:6] == ["train-a", "train", "Queued", "position", "3", "my-dog"]
+    assert first.split()[:6] == ["train-c", "train", "Queued", "3", "ahead", "my-dog"]
+    assert following.split()[:5] == ["train-a", "train", "Queued", "next", "my-dog"]
     assert second.startswith("generate-b  generate  Running")
     assert second.endswith("a \N{REPLACEMENT CHARACTER}[31mdog on a beach")
-    assert "The newest 2 of 12." in done.err
+    assert "The newest 3 of 12." in done.err
     assert gateway.requests[0].path == "/v1/jobs?kind=TrainJob&status=Queued&status=Running&q=dog&limit=2"
 
 
@@ -47,6 +50,45 @@ def test_failed_job_is_shown_with_its_advice(gateway: ScriptedGateway, run: Run)
     done = run("job", "train-a")
     assert done.code == 0
     assert "Error:        DatasetInvalid: 2.png is black.\nAdvice:       Leave it out.\n" in done.out
+
+
+def test_finished_job_has_no_progress_and_a_running_one_the_time_left(gateway: ScriptedGateway, run: Run) -> None:
+    progress = {"stage": "Training", "step": 1, "total": 4, "progress_percentage": 25, "estimated_remaining_seconds": 9}
+    gateway.script("GET", "/v1/jobs/train-a", document(job(progress=progress)))
+    assert "Progress:     25% Learning, step 1 of 4, 9s left\n" in run("job", "train-a").out
+    gateway.script("GET", "/v1/jobs/train-a", document(job(status="Failed", progress=progress)))
+    assert "Progress:     25% Learning, step 1 of 4\n" in run("job", "train-a").out
+    gateway.script("GET", "/v1/jobs/train-a", document(job(status="Succeeded", progress=progress)))
+    assert "Progress" not in run("job", "train-a").out
+
+
+@pytest.mark.parametrize(
+    ("words", "reason", "advice"),
+    [
+        (("cancel", "train-x"), "UnknownTask", "List the jobs with: darkroom jobs"),
+        (("rm", "train-x"), "UnknownTask", "List the jobs with: darkroom jobs"),
+        (("logs", "train-x"), "UnknownTask", "List the jobs with: darkroom jobs"),
+        (("models", "rm", "my-cat"), "UnknownModel", "List the models with: darkroom models"),
+    ],
+)
+def test_unknown_name_exits_with_3_and_says_where_the_known_ones_are(
+    gateway: ScriptedGateway, run: Run, words: tuple[str, ...], reason: str, advice: str
+) -> None:
+    paths = {"cancel": "/v1/jobs/train-x/cancel", "logs": "/v1/jobs/train-x/logs", "rm": "/v1/jobs/train-x"}
+    method = {"cancel": "POST", "logs": "GET"}.get(words[0], "DELETE")
+    gateway.script(method, paths.get(words[0], "/v1/models/my-cat"), problem(404, reason, "There is none."))
+    done = run(*words)
+    assert (done.code, done.out, done.err) == (3, "", f"darkroom: There is none.\n  {advice}\n")
+    assert json.loads(run(*words, "--json").err)["error"]["advice"] == advice
+
+
+def test_saved_step_that_does_not_exist_is_not_deleted_and_the_others_are_listed(
+    gateway: ScriptedGateway, run: Run
+) -> None:
+    detail = "The model 'my-dog' has no saved step '2000'. Use one of: my-dog@200."
+    gateway.script("DELETE", "/v1/models/my-dog%402000", problem(404, "UnknownModel", detail))
+    done = run("models", "rm", "my-dog@2000")
+    assert (done.code, done.out, done.err) == (3, "", f"darkroom: {detail}\n")
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 from darkroom_client.cli.parser import make_parser
 from darkroom_client.cli.wording import GENERATE_OPTIONS, TRAIN_OPTIONS
 from darkroom_contract.specs.generate_job import GenerateJobSpec
+from darkroom_contract.specs.images import MAX_IMAGES
 from darkroom_contract.specs.train_job import TrainJobSpec
 
 SMALLEST = {
@@ -51,6 +52,11 @@ def test_defaults_in_the_help_are_those_of_the_contract(prog: str, options: dict
     numbers = {name: float(found[1]) for name, found in stated.items() if found is not None}
     assert len(numbers) >= 4
     assert numbers == {name: value_of(model.from_dict(SMALLEST).to_dict(), name) for name in numbers}
+
+
+def test_bounds_in_the_help_are_those_of_the_contract() -> None:
+    help_of = {option: action.help for action in ALL["darkroom generate"]._actions for option in action.option_strings}
+    assert f"1 to {MAX_IMAGES} " in (help_of["--count"] or "")
 
 
 def value_of(document: dict[str, Any], path: str) -> Any:

@@ -90,7 +90,10 @@ def test_long_pause_before_another_attempt_is_announced(
     full = problem(429, "QueueFull", Retry_After="30")
     gateway.script("GET", "/v1/jobs/train-a", full, document(job()))
     done = run("job", "train-a")
-    assert (done.code, done.err) == (0, "Something is wrong.\nTrying again in 30 s. Ctrl-C ends it.\n")
+    announced = "Something is wrong.\nTrying again in 30 s. Ctrl-C ends it."
+    assert (done.code, done.err) == (0, f"{announced}\n")
+    gateway.script("GET", "/v1/jobs/train-a", full, document(job()))
+    assert json.loads(run("job", "train-a", "--json").err) == {"note": announced}
 
 
 def test_file_that_can_not_be_written_exits_with_7(gateway: ScriptedGateway, run: Run, tmp_path: Path) -> None:

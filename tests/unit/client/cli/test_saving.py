@@ -1,6 +1,8 @@
 """`darkroom generate` saves each picture as soon as it is finished, and only once."""
 
+import errno
 import hashlib
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +101,75 @@ def test_pictures_are_saved_from_polls_where_events_cannot_be_read(gateway: Scri
 
     assert saved() == {NAME: b"seven"}
     assert gateway.sent("GET", "/late") == []
+
+
+def test_lines_tell_one_story_that_ends_after_the_files(
+    gateway: ScriptedGateway, monkeypatch: pytest.MonkeyPatch, generate, tmp_path: Path
+) -> None:
+    """Both streams in one log, as in CI or by 2>&1."""
+    monkeypatch.setattr("sys.stderr", sys.stdout)
+    gateway.script("GET", ANNOUNCED, content(b"seven"))
+    gateway.script("GET", "/b", content(b"eight"))
+    files = [picture(NAME, b"seven", "/a"), picture(OTHER, b"eight", "/b")]
+    ends = {"started": "2026-11-29T12:00:00Z", "completed": "2026-11-29T12:00:41Z"}
+    denoising = {"stage": "Denoising", "step": 1, "total": 2, "progress_percentage": 40, "files": []}
+    stream = events(
+        ("progress", {**denoising, "estimated_remaining_seconds": 20}, "1-0"),
+        ("progress", {**denoising, "step": 2, "files": [ANNOUNCED]}, "2-0"),
+        ("progress", {"stage": "Uploading", "total": 2, "progress_percentage": 98}, "3-0"),
+        ("progress", {"stage": "Done", "progress_percentage": 100}, "4-0"),
+        ("end", {"reason": "Succeeded"}, ""),
+    )
+    queued = job("generate-b", "Queued", queue={"position": 0})
+
+    done = generate(stream, queued, job("generate-b", "Succeeded", artifacts=files, **ends))
+
+    assert done.out.replace(f"{tmp_path}/", "").splitlines() == [
+        "generate-b: Queued, next in the queue",
+        "generate-b: 40% Drawing, step 1 of 2, 20s left",
+        f"out/{NAME}",
+        "generate-b: 98% Storing the files, file 0 of 2",
+        f"out/{OTHER}",
+        "generate-b: Succeeded, took 41s. 2 files in out.",
+    ]
+
+
+def test_follow_is_the_default_of_a_generation_and_may_be_written(gateway: ScriptedGateway, generate, saved) -> None:
+    gateway.script("GET", "/a", content(b"seven"))
+    end = job("generate-b", "Succeeded", artifacts=[picture(NAME, b"seven", "/a")])
+    assert generate(announcing(), job("generate-b"), end, options=("--follow",)).code == 0
+    assert saved() == {NAME: b"seven"}
+
+
+def test_output_that_is_no_folder_is_refused_before_the_job_is_submitted(
+    gateway: ScriptedGateway, generate, tmp_path: Path
+) -> None:
+    (tmp_path / "out").write_text("a file")
+    done = generate(announcing(), job("generate-b"))
+    assert (done.code, gateway.requests) == (7, [])
+    assert done.err == f"darkroom: {tmp_path}/out can't be written: it is no folder.\n  Choose another folder.\n"
+
+
+def test_full_disk_is_reported_while_the_job_runs_and_with_the_way_out_at_its_end(
+    gateway: ScriptedGateway, generate, saved, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("darkroom_client.downloads.os.fsync", full)
+    gateway.script("GET", ANNOUNCED, content(b"seven"))
+    gateway.script("GET", "/a", content(b"seven"))
+    end = job("generate-b", "Succeeded", artifacts=[picture(NAME, b"seven", "/a")])
+
+    done = generate(announcing(ANNOUNCED), job("generate-b"), end)
+
+    fault = f"{tmp_path}/out/{NAME} can't be written: No space left on device."
+    assert (done.code, saved()) == (7, {})
+    assert done.err.count(f"{NAME} is not saved yet: {fault}\n") == 1
+    assert done.err.endswith(
+        f"darkroom: {fault}\n  Free some space, or choose another folder. generate-b has succeeded. "
+        f"Save its files with: darkroom download generate-b -o {tmp_path}/out\n"
+    )
 
 
 def test_picture_with_a_wrong_digest_is_left_to_the_end_of_the_job(gateway: ScriptedGateway, generate, saved) -> None:

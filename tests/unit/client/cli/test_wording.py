@@ -8,6 +8,7 @@ from support.scripted_gateway import ScriptedGateway, document, job
 
 from darkroom_client.cli.parser import make_parser
 from darkroom_client.cli.wording import GENERATE_OPTIONS, IMPORT_OPTIONS, TRAIN_OPTIONS, wording_for, wording_of
+from darkroom_client.errors import FieldProblem
 from darkroom_contract.specs.generate_job import GenerateJobSpec
 from darkroom_contract.specs.train_job import TrainJobSpec
 
@@ -53,10 +54,31 @@ def refusal(*problems: tuple[str, str]) -> dict[str, object]:
     return {"type": "tag:darkroom.dev,2026:InvalidRequest", "status": 422, "detail": detail, "errors": errors}
 
 
+@pytest.mark.parametrize(
+    ("message", "given", "line"),
+    [
+        ("Input should be less than or equal to 8.", "400", "--count is 400: use at most 8."),
+        ("Input should be greater than or equal to 1.", "-1", "--count is -1: use at least 1."),
+        ("Input should be a valid integer.", "x" * 99, "--count: use a valid integer."),
+        ("images.count is 0: use 1 to 8.", None, "--count is 0: use 1 to 8."),
+        ("Too many.", "400", "--count: Too many."),
+    ],
+)
+def test_refused_value_is_shown_with_the_bound(message: str, given: str | None, line: str) -> None:
+    wording = wording_of(make_parser().parse_args(["generate", "a"]))
+    assert wording.problem(FieldProblem("images.count", message, given)) == line
+
+
+def test_refused_picture_is_named_by_its_option_once() -> None:
+    wording = wording_of(make_parser().parse_args(["generate", "a"]))
+    problem = FieldProblem("startImage.uri", "image is no JPEG picture.")
+    assert wording.problem(problem) == "--image is no JPEG picture."
+
+
 def test_refused_field_is_named_by_its_option(gateway: ScriptedGateway, run: Run) -> None:
     answer = document(refusal(("images.count", "Input should be less than or equal to 100.")), 422)
     gateway.script("POST", "/v1/generate-jobs", answer)
-    assert run("generate", "a", "-n", "400").err == "darkroom: --count: Input should be less than or equal to 100.\n"
+    assert run("generate", "a", "-n", "400").err == "darkroom: --count: use at most 100.\n"
     as_json = json.loads(run("generate", "a", "-n", "400", "--json").err)
     assert as_json["error"]["errors"][0]["parameter"] == "images.count"
 

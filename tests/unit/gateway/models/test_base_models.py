@@ -42,7 +42,7 @@ def test_unknown_base_model_is_refused_with_the_known_ones(seeing: httpx.Client,
     found = field_errors(seeing.post("/generate/sdxl", params={**PROMPT, "base_model": "sdx"}))
 
     assert found.keys() == {"base_model"}
-    assert "no base model 'sdx' in the model root. It contains sdxl, svd." in found["base_model"]
+    assert "no base model 'sdx' in the model root. It has sdxl." in found["base_model"]
     assert cluster.count(Kind.GENERATE) == before
 
 

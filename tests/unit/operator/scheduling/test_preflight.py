@@ -211,7 +211,7 @@ class TestBaseModelInTheModelRoot:
     def test_a_missing_default_model_is_rejected_too(self, settings: Settings) -> None:
         found = refusal_of(a_job(), settings.model_copy(update={"default_base_model": "gone"}))
         assert found is not None
-        assert "'gone' in the model root. It contains sdxl, svd." in found.message
+        assert "'gone' in the model root. It has sdxl." in found.message
 
     def test_a_file_system_that_hangs_rejects_nothing_and_is_awaited_once(
         self, settings: Settings, monkeypatch: pytest.MonkeyPatch

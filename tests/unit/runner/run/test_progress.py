@@ -90,6 +90,20 @@ def test_remaining_time_follows_the_pace_of_the_stage() -> None:
     assert progress.remaining_seconds == pytest.approx(150 + 2)
 
 
+def test_slow_start_does_not_lengthen_the_estimate_of_the_stages_after_class_images() -> None:
+    clock = Clock()
+    plan = {Stage.LOADING_MODEL: 10.0, Stage.DRAWING_CLASS_IMAGES: 100.0, Stage.TRAINING: 900.0}
+    progress = ProgressTracker(1, plan, NullSender(), clock)
+    progress.enter(Stage.LOADING_MODEL)
+    clock.now += 600
+    progress.enter(Stage.DRAWING_CLASS_IMAGES, total=10)
+    clock.now += 5
+
+    progress.step(5)
+
+    assert progress.remaining_seconds == pytest.approx(5 + 90)
+
+
 def test_steps_of_equal_parts_are_counted_across_the_stage() -> None:
     sender = RecordingSender()
     progress = ProgressTracker(1, {Stage.DENOISING: 100.0}, sender, Clock())

@@ -41,18 +41,28 @@ export function plural(count, one, many = `${one}s`) {
 const STAGES = {
   Downloading: "Downloading",
   LoadingModel: "Loading the model",
-  DrawingClassImages: "Drawing class pictures",
+  DrawingClassImages: "Drawing class images to keep what it knows",
   Encoding: "Preparing the photos",
   Training: "Learning",
   Denoising: "Drawing",
   Animating: "Animating",
-  Uploading: "Saving",
+  Uploading: "Storing the files",
   Done: "Done",
 };
 
-/** @param {string} stage */
-export function stageName(stage) {
-  return STAGES[stage] ?? stage;
+const DRAWING_SAMPLES = "Drawing samples";
+
+/** @type {Record<string, string>} */
+const UNITS = { Encoding: "photo", Uploading: "file" };
+
+/** @param {string} stage @param {string} kind That of the job: a training draws samples only. */
+export function stageName(stage, kind) {
+  return stage === "Denoising" && kind === "TrainJob" ? DRAWING_SAMPLES : (STAGES[stage] ?? stage);
+}
+
+/** What the steps of a stage are. @param {string} stage */
+export function stageUnit(stage) {
+  return UNITS[stage] ?? "step";
 }
 
 /** @param {number} position From 0. */

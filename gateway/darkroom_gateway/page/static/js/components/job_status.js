@@ -1,6 +1,6 @@
 /** What a job is doing, in words and as a bar. */
 
-import { duration, place, stageName } from "../format.js";
+import { duration, place, stageName, stageUnit } from "../format.js";
 import { liveOf } from "../live.js";
 import { html, useNow, useValue } from "../ui.js";
 
@@ -59,8 +59,8 @@ export function describe(job, progress, now) {
   if (job.status === "Succeeded") return job.started && job.completed ? `Took ${between(job.started, job.completed)}` : "";
   if (job.status === "Failed") return job.started && job.completed ? `After ${between(job.started, job.completed)}` : "";
   if (!progress) return "Starting its run";
-  const parts = [stageName(progress.stage)];
-  if (progress.total) parts.push(`step ${progress.step ?? 0} of ${progress.total}`);
+  const parts = [stageName(progress.stage, job.kind)];
+  if (progress.total) parts.push(`${stageUnit(progress.stage)} ${progress.step ?? 0} of ${progress.total}`);
   const left = progress.estimated_remaining_seconds;
   if (left) parts.push(`${duration(remaining(left, progress.updated, now))} left`);
   return parts.join(" · ");
@@ -112,6 +112,6 @@ export function ProgressBar({ job, label = "Progress" }) {
 export function StatusAnnouncer({ job }) {
   const progress = useProgress(job);
   const tenth = Math.floor((progress?.progress_percentage ?? 0) / 25) * 25;
-  const detail = job.status === "Running" && progress ? `, ${stageName(progress.stage)}, ${tenth} percent` : "";
+  const detail = job.status === "Running" && progress ? `, ${stageName(progress.stage, job.kind)}, ${tenth} percent` : "";
   return html`<p class="visually-hidden" role="status">${titleOf(job)}: ${NAMES[job.status]}${detail}</p>`;
 }

@@ -136,7 +136,7 @@ export function LossCurve({ job }) {
 /** What happens before the first step. @param {{job: import("../types.js").Job}} properties */
 function Waiting({ job }) {
   const progress = useProgress(job);
-  const stage = job.status === "Running" && progress ? stageName(progress.stage) : "Starting";
+  const stage = job.status === "Running" && progress ? stageName(progress.stage, job.kind) : "Starting";
   return html`<div class="plot-wait">
     <p>${stage} …</p>
     <p class="small muted">The curve begins with the first training step.</p>
