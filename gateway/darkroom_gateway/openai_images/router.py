@@ -21,6 +21,7 @@ from darkroom_gateway.openai_images.results import Form
 from darkroom_gateway.openai_images.schemas import OpenAIImages
 from darkroom_gateway.openai_images.services import ImageServices, ImageServicesOfApp
 from darkroom_gateway.openai_images.stream import ImageStream, StreamForm
+from darkroom_gateway.photos.upload_validator import unless_disconnected
 from darkroom_gateway.v1.bodies import read_object
 from darkroom_gateway.v1.serializers import address_of
 
@@ -75,10 +76,11 @@ async def _answer(
     headers = {"Location": address_of(job.kind, job.name, services.gateway.root_path)}
     try:
         if asked.stream:
-            form = StreamForm(kind, asked.partial_images or 0, Form.of(asked))
+            form = StreamForm(kind, asked.partial_images or 0, Form.of(asked), submitter.key_name)
             return ImageStream(services.events(job, form), partial(services.jobs.abandon, job, submitter), headers)
         finished = await services.jobs.finished(job, request, submitter)
-        return await services.results.response(finished, Form.of(asked), headers)
+        answering = services.results.response(finished, Form.of(asked), headers, submitter.key_name)
+        return await unless_disconnected(request, answering)
     except GatewayError as error:
         log.info("%s %s: %s", request.method, request.url.path, error)
         response = problem_response(error)
