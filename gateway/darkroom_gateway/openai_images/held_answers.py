@@ -131,7 +131,7 @@ class HeldAnswers:
                 each.given.set()
 
     def _has_share(self, held: Held) -> bool:
-        """Without API keys, clients can't be told apart."""
+        """Without API keys the gateway does not know its clients."""
         if held.client is None or not self._by_client[held.client]:
             return True
         return self._by_client[held.client] + held.size_bytes <= self._max_bytes // 2
