@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
-from itertools import islice
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -25,8 +24,8 @@ log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 MAX_GIVEN_CHARACTERS = 200
-MAX_FIELD_ERRORS = 100
-"""In one response. A JSON body has space for tens of thousands."""
+MAX_FIELD_ERRORS = 20
+"""In one response: a body may have thousands. The text of a longer list says how many there were."""
 
 TASK_ID, ID = "task_id", "id"
 """The id of a job in the paths of the older endpoints, and in those of `/v1`."""
@@ -50,7 +49,9 @@ class Problem(BaseModel):
     title: str = Field(description="The type of problem in words.")
     status: int = Field(description="The HTTP status.")
     detail: str = Field(description="What happened, and what to do.")
-    errors: list[ProblemError] = Field(default_factory=list, description="One entry for each thing to change.")
+    errors: list[ProblemError] = Field(
+        default_factory=list, description=f"One entry for each thing to change, at most {MAX_FIELD_ERRORS}."
+    )
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -86,7 +87,10 @@ def problem_response(error: GatewayError) -> Response:
 
 
 def _problem(kind: str, title: str, status: int, detail: str, field_errors: tuple[FieldError, ...] = ()) -> Problem:
-    errors = [ProblemError(parameter=each.parameter, message=each.message, given=each.given) for each in field_errors]
+    listed = field_errors[:MAX_FIELD_ERRORS]
+    errors = [ProblemError(parameter=each.parameter, message=each.message, given=each.given) for each in listed]
+    if len(field_errors) > len(listed):
+        detail = f"{detail} There are {len(field_errors)} faults in all; the first {len(listed)} are listed."
     return Problem(type=TYPE_PREFIX + kind, title=title, status=status, detail=detail, errors=errors)
 
 
@@ -109,13 +113,12 @@ def _handle_gateway_error(request: Request, error: Exception) -> Response:
 
 def _handle_validation_error(pattern_advice: Mapping[str, str], _request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    errors = islice(error.errors(), MAX_FIELD_ERRORS)
-    return problem_response(invalid_request(_field_error(each, pattern_advice) for each in errors))
+    return problem_response(invalid_request(_field_error(each, pattern_advice) for each in error.errors()))
 
 
 def _field_error(error: Mapping[str, Any], pattern_advice: Mapping[str, str]) -> FieldError:
     # For a list parameter, the last element of `loc` is the index of the value.
-    parameter = printable(next(each for each in reversed(error["loc"]) if isinstance(each, str)))
+    parameter = printable(next(each for each in reversed(error["loc"]) if isinstance(each, str))[:MAX_GIVEN_CHARACTERS])
     if error["type"] == "missing":
         return FieldError(parameter, f"Add this parameter to the {error['loc'][0]}: it is required.")
     # JSON may escape a lone surrogate, which no response can contain.

@@ -5,7 +5,6 @@ A dependency of all routers except the probes', so that new endpoints are strict
 """
 
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from typing import Any, get_origin
 
 from fastapi import Request
@@ -15,16 +14,21 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute, iter_route_contexts
 from pydantic import BaseModel
 
+from darkroom_gateway.http.problems import MAX_FIELD_ERRORS
+from darkroom_gateway.http.similar_names import similar_name
+
 Error = dict[str, Any]
 """In the format of pydantic's errors."""
-MIN_SIMILARITY = 0.7
-"""Minimum `difflib` ratio of a suggested name. `step` and `steps` have 0.89."""
+MAX_PARAMETERS = 250
+"""In one query string: twice as many as any endpoint has. A query string has space for 20,000."""
 
 
 async def reject_unexpected_input(request: Request) -> None:
     """Raises `RequestValidationError` with an error for each ignored parameter, and for an ignored body. Then the
     errors of the other parameters are in it too, which FastAPI would find later."""
     route = request.scope["route"]
+    if (given := len(request.query_params.multi_items())) > MAX_PARAMETERS:
+        raise RequestValidationError([_too_many(given)])
     errors = [*_unknown_names(request, route.dependant), *_repeated_names(request, route.dependant)]
     if not _reads_body(route) and await has_body(request):
         errors.append(_unread_body(request))
@@ -36,18 +40,19 @@ async def reject_unexpected_input(request: Request) -> None:
 
 def _unknown_names(request: Request, dependant: Dependant) -> Iterator[Error]:
     known = dict(_query_fields(dependant))
-    for name in request.query_params:
-        if name not in known:
-            error = {"type": "extra_forbidden", "loc": ("query", name), "input": request.query_params[name]}
-            yield {**error, "ctx": _advice(request, name, known)}
+    unknown = (name for name in request.query_params if name not in known)
+    for number, name in enumerate(unknown):
+        error = {"type": "extra_forbidden", "loc": ("query", name), "input": request.query_params[name]}
+        # Only the first errors are in the response.
+        yield {**error, "ctx": _advice(request, name, known) if number < MAX_FIELD_ERRORS else {}}
 
 
 def _advice(request: Request, name: str, known: Mapping[str, Any]) -> dict[str, str]:
     """An endpoint beside this one that has the parameter, or the most similar name; empty without either."""
     if (sibling := _sibling_with(request, name)) is not None:
         return {"elsewhere": sibling}
-    similar = get_close_matches(name, known, 1, MIN_SIMILARITY)
-    return {"similar": similar[0]} if similar else {}
+    similar = similar_name(name, known)
+    return {} if similar is None else {"similar": similar}
 
 
 def _sibling_with(request: Request, name: str) -> str | None:
@@ -82,6 +87,11 @@ def _repeated(place: str, name: str, values: list[str]) -> Iterator[Error]:
     if len(values) > 1:
         message = f"Send it once: it was sent {len(values)} times"
         yield {"type": "repeated", "loc": (place, name), "msg": message, "input": ", ".join(values)}
+
+
+def _too_many(given: int) -> Error:
+    message = f"Send at most {MAX_PARAMETERS} parameters: the query string has {given}"
+    return {"type": "too_many", "loc": ("query", "query"), "msg": message, "input": f"{given} parameters"}
 
 
 def _query_fields(dependant: Dependant) -> Iterator[tuple[str, Any]]:

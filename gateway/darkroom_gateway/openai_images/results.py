@@ -21,7 +21,7 @@ from darkroom_gateway.backends.deadlines import upload_seconds
 from darkroom_gateway.errors import AnswerTooLargeError, FieldError, JobFailedError, UnknownFileError
 from darkroom_gateway.generation.serializers import images_answer
 from darkroom_gateway.jobs.schemas import File
-from darkroom_gateway.openai_images.held_answers import HeldAnswers, HeldResponse
+from darkroom_gateway.openai_images.held_answers import HeldAnswers, HeldResponse, in_blocks
 from darkroom_gateway.openai_images.parameters import ImageRequest
 from darkroom_gateway.openai_images.schemas import OpenAIImage, OpenAIImages, Quality
 from darkroom_gateway.openai_images.translation import quality_of
@@ -78,31 +78,32 @@ class Results:
         self._turns = asyncio.Semaphore(CONCURRENT_ANSWERS)
         self._held = HeldAnswers()
 
-    async def response(self, job: Job, form: Form, headers: dict[str, str]) -> Response:
-        """The answer as JSON. Raises what `pictures` raises, and `AnswerTooLargeError`."""
+    async def response(self, job: Job, form: Form, headers: dict[str, str], client: str | None) -> Response:
+        """The answer as JSON. `client` is the name of the API key. Raises what `pictures` raises, and
+        `AnswerTooLargeError`."""
         files = self._files(job)
         if form.links:
             links = [OpenAIImage(url=each.url, seed=_seed(each)) for each in files]
             return Response(_json(job, form, links), media_type="application/json", headers=headers)
         _require_small(job, files)
-        held_bytes = self._held.hold(sum(each.bytes for each in files), job.name)
+        held = await self._held.hold(sum(each.bytes for each in files), job.name, client)
         try:
             async with self._turns:
                 pictures = [await self._picture(job, each) for each in files]
-                body = await to_thread.run_sync(_json, job, form, pictures)
+                blocks = await to_thread.run_sync(_json_blocks, job, form, pictures)
         except BaseException:
-            self._held.release(held_bytes)
+            self._held.release(held)
             raise
-        return HeldResponse(body, headers, self._held, held_bytes)
+        return HeldResponse(blocks, headers, self._held, held)
 
-    async def pictures(self, job: Job) -> AsyncGenerator[OpenAIImage, None]:
+    async def pictures(self, job: Job, client: str | None) -> AsyncGenerator[OpenAIImage, None]:
         """In base64, in the order of their seeds.
 
         Raises `JobFailedError` unless the job has succeeded, `StorageUnavailableError`, `TooManyAnswersError`, or
         `UnknownFileError` for a file that was deleted.
         """
         for each in self._files(job):
-            with self._held.holding(each.bytes, job.name):
+            async with self._held.holding(each.bytes, job.name, client):
                 async with self._turns:
                     picture = await self._picture(job, each)
                 yield picture
@@ -118,6 +119,10 @@ class Results:
         if content is None:
             raise UnknownFileError(f"The file {file.name} of the job {job.name} was deleted.")
         return OpenAIImage(b64_json=await to_thread.run_sync(_base64, content), seed=_seed(file))
+
+
+def _json_blocks(job: Job, form: Form, pictures: list[OpenAIImage]) -> list[bytes]:
+    return in_blocks(_json(job, form, pictures))
 
 
 def _json(job: Job, form: Form, pictures: list[OpenAIImage]) -> bytes:

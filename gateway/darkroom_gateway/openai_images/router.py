@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping
 from contextlib import closing
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -14,31 +14,34 @@ from darkroom_contract.jobs import Job
 from darkroom_gateway.errors import GatewayError, UnavailableError, WaitExpiredError
 from darkroom_gateway.http.problems import problem_response
 from darkroom_gateway.jobs.dependencies import Submitter, SubmitterOfRequest
-from darkroom_gateway.openai_images.descriptions import EDIT_BODY, RESPONSES
+from darkroom_gateway.openai_images.descriptions import EDIT_BODY, GENERATION_BODY, RESPONSES
 from darkroom_gateway.openai_images.edit_form import EditForm
 from darkroom_gateway.openai_images.parameters import EditRequest, GenerationRequest, ImageRequest
 from darkroom_gateway.openai_images.results import Form
 from darkroom_gateway.openai_images.schemas import OpenAIImages
 from darkroom_gateway.openai_images.services import ImageServices, ImageServicesOfApp
 from darkroom_gateway.openai_images.stream import ImageStream, StreamForm
+from darkroom_gateway.photos.upload_validator import unless_disconnected
+from darkroom_gateway.v1.bodies import read_object
 from darkroom_gateway.v1.serializers import address_of
 
 log = logging.getLogger(__name__)
+
+Asked = TypeVar("Asked", bound=ImageRequest)
 
 router = APIRouter(tags=["images"])
 
 GENERATIONS_PATH, EDITS_PATH = "/v1/images/generations", "/v1/images/edits"
 
 
-@router.post(GENERATIONS_PATH, response_model=OpenAIImages, responses=RESPONSES)
-async def generate_images(
-    asked: GenerationRequest, request: Request, services: ImageServicesOfApp, submitter: SubmitterOfRequest
-) -> Response:
+@router.post(GENERATIONS_PATH, response_model=OpenAIImages, responses=RESPONSES, openapi_extra=GENERATION_BODY)
+async def generate_images(request: Request, services: ImageServicesOfApp, submitter: SubmitterOfRequest) -> Response:
     """Generate pictures as with OpenAI's `client.images.generate`: waits for the job and answers with its pictures.
 
     A job that does not finish within the longest wait gets `504`, and continues. With `stream` the answer is a stream
     of previews and pictures.
     """
+    asked = _validated(GenerationRequest, await read_object(request))
     job = await services.jobs.submit(asked, request, submitter, {})
     return await _answer(job, asked, "image_generation", request, services, submitter)
 
@@ -51,15 +54,15 @@ async def edit_images(request: Request, services: ImageServicesOfApp, submitter:
     """
     with services.gateway.upload_validator.slots.hold(), closing(EditForm()) as form:
         uploads, values = await form.read_edit(request)
-        asked = _validated(values)
+        asked = _validated(EditRequest, values)
         job = await services.jobs.submit(asked, request, submitter, uploads)
     return await _answer(job, asked, "image_edit", request, services, submitter)
 
 
-def _validated(values: Mapping[str, Any]) -> EditRequest:
+def _validated(model: type[Asked], values: Mapping[str, Any]) -> Asked:
     """Raises `RequestValidationError`."""
     try:
-        return EditRequest.model_validate(values)
+        return model.model_validate(values)
     except ValidationError as error:
         errors = [{**each, "loc": ("body", *each["loc"])} for each in error.errors()]
         raise RequestValidationError(errors) from error
@@ -73,10 +76,11 @@ async def _answer(
     headers = {"Location": address_of(job.kind, job.name, services.gateway.root_path)}
     try:
         if asked.stream:
-            form = StreamForm(kind, asked.partial_images or 0, Form.of(asked))
+            form = StreamForm(kind, asked.partial_images or 0, Form.of(asked), submitter.key_name)
             return ImageStream(services.events(job, form), partial(services.jobs.abandon, job, submitter), headers)
         finished = await services.jobs.finished(job, request, submitter)
-        return await services.results.response(finished, Form.of(asked), headers)
+        answering = services.results.response(finished, Form.of(asked), headers, submitter.key_name)
+        return await unless_disconnected(request, answering)
     except GatewayError as error:
         log.info("%s %s: %s", request.method, request.url.path, error)
         response = problem_response(error)

@@ -3,6 +3,7 @@
 Called by openai_images/router.py. The job is the same as that of `POST /generate/...`: one request, one GenerateJob.
 """
 
+import asyncio
 import logging
 import math
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from starlette.requests import ClientDisconnect, Request
 from darkroom_contract.jobs import Job
 from darkroom_contract.status import Phase
 from darkroom_gateway.deletion.sweeper import Sweeper
-from darkroom_gateway.errors import GatewayError, UnknownTaskError, WaitExpiredError
+from darkroom_gateway.errors import GatewayError, UnavailableError, UnknownTaskError, WaitExpiredError
 from darkroom_gateway.generation.image_sources import ImageRole
 from darkroom_gateway.generation.service import GenerationService
 from darkroom_gateway.http.shutdown import Shutdown
@@ -31,6 +32,10 @@ log = logging.getLogger(__name__)
 
 MAX_RETRY_SECONDS = 60
 """Longest `Retry-After`. OpenAI's clients give up at more than two minutes."""
+CONCURRENT_DELETIONS = 8
+"""Of jobs whose clients have disconnected. Hundreds of clients may do so at once, when a proxy in front stops."""
+DELETION_WAITS_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0)
+"""Between two attempts to delete such a job, while the API server is overloaded or away."""
 
 
 class ImageJobs:
@@ -53,6 +58,7 @@ class ImageJobs:
         self._shutdown = shutdown
         self._aliases = aliases
         self._max_wait_seconds = max_wait_seconds
+        self._deletions = asyncio.Semaphore(CONCURRENT_DELETIONS)
 
     async def submit(
         self, asked: ImageRequest, request: Request, submitter: Submitter, uploads: dict[ImageRole, Upload]
@@ -91,12 +97,25 @@ class ImageJobs:
         if submitter.idempotency_key is not None:
             return
         try:
-            if await self._sweeper.delete_job_if(job, _is_unwanted):
+            if await self._delete_unwanted(job):
                 log.info("deleting %s: its client disconnected before it started", job.key)
         except UnknownTaskError:
             log.debug("%s is already gone", job.key)
         except GatewayError as error:
             log.warning("%s was kept although its client disconnected: %s", job.key, error)
+
+    async def _delete_unwanted(self, job: Job) -> bool:
+        """Whether the job is being deleted. Raises the last error of several attempts."""
+        for wait_seconds in DELETION_WAITS_SECONDS:
+            try:
+                async with self._deletions:
+                    return await self._sweeper.delete_job_if(job, _is_unwanted)
+            except UnavailableError:
+                if self._shutdown.streams_end.is_set():
+                    raise
+                await asyncio.sleep(wait_seconds)
+        async with self._deletions:
+            return await self._sweeper.delete_job_if(job, _is_unwanted)
 
     def _wait_expired(self, job: Job) -> WaitExpiredError:
         queue = None if job.status.queue is None else queue_answer(job.status.queue, datetime.now(UTC))

@@ -5,6 +5,7 @@ job that waits for long. An error after the start is an event, as in OpenAI's AP
 """
 
 import json
+import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing
@@ -26,10 +27,12 @@ from darkroom_gateway.events.hub import GATEWAY_STOPPING, EventHub
 from darkroom_gateway.http.problems import problem_of
 from darkroom_gateway.jobs.serializers import phase_of
 from darkroom_gateway.openai_images.error_shape import error_of
-from darkroom_gateway.openai_images.held_answers import send_in_blocks
+from darkroom_gateway.openai_images.held_answers import SlowReaderError, in_blocks, send_blocks
 from darkroom_gateway.openai_images.results import Form, Results, completed
 from darkroom_gateway.openai_images.schemas import CompletedEvent, PartialImageEvent
 from darkroom_gateway.photos.upload_validator import unless_disconnected
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,8 @@ class StreamForm:
     previews: int
     """Maximum number of previews of each picture."""
     form: Form
+    client: str | None
+    """Name of the API key."""
 
 
 class ImageEvents:
@@ -105,7 +110,7 @@ class ImageEvents:
         if not phase_of(job).is_terminal:
             raise UnknownTaskError(f"The job {job.name} was deleted before it had finished.")
         kind = f"{self._form.kind}.completed"
-        async with aclosing(self._results.pictures(job)) as pictures:
+        async with aclosing(self._results.pictures(job, self._form.client)) as pictures:
             async for each in pictures:
                 event = CompletedEvent(**self._fields(completed(job), each.b64_json or "", each.seed), type=kind)
                 yield await to_thread.run_sync(_event, kind, event)
@@ -143,13 +148,15 @@ class ImageStream(Response):
             await unless_disconnected(Request(scope, receive), self._send_all(send))
         except ClientDisconnect:
             await self._abandon()
+        except SlowReaderError as error:
+            log.info("%s %s: disconnected the client: %s", scope["method"], scope["path"], error)
         finally:
             self._events.leave()
 
     async def _send_all(self, send: Send) -> None:
         async with aclosing(self._events.chunks()) as chunks:
             async for chunk in chunks:
-                await send_in_blocks(chunk, send)
+                await send_blocks(in_blocks(chunk), send)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 

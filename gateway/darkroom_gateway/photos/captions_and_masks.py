@@ -12,7 +12,6 @@ from darkroom_gateway.errors import FieldError, InvalidPhotosError
 from darkroom_gateway.photos.file_roles import FileRole
 from darkroom_gateway.photos.upload_form import Upload
 
-MAX_FIELD_ERRORS = 20
 ASPECT_RATIO_TOLERANCE = 0.02
 """Relative difference of the aspect ratios of a photo and its mask. Rounding of a mask with 64 pixels on a side makes
 1.6%."""
@@ -47,7 +46,7 @@ def paired(uploads: Sequence[Upload]) -> list[PhotoFiles]:
         else:
             owners[each.role, id(found[0])] = each
     if field_errors:
-        raise InvalidPhotosError(tuple(field_errors[:MAX_FIELD_ERRORS]))
+        raise InvalidPhotosError(tuple(field_errors))
     return [
         PhotoFiles(each, owners.get((FileRole.CAPTION, id(each))), owners.get((FileRole.MASK, id(each))))
         for each in uploads
@@ -80,7 +79,7 @@ def read_captions(files: Sequence[PhotoFiles]) -> list[str | None]:
         else:
             captions.append(caption or None)
     if field_errors:
-        raise InvalidPhotosError(tuple(field_errors[:MAX_FIELD_ERRORS]))
+        raise InvalidPhotosError(tuple(field_errors))
     return captions
 
 

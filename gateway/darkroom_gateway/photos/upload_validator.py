@@ -23,7 +23,6 @@ from darkroom_gateway.backends.file_threads import run_to_end
 from darkroom_gateway.errors import DecodersUnavailableError, FieldError, InvalidPhotosError
 from darkroom_gateway.http.upload_slots import UploadSlots
 from darkroom_gateway.photos.captions_and_masks import (
-    MAX_FIELD_ERRORS,
     DecodedMask,
     PhotoFiles,
     mask_faults,
@@ -137,7 +136,7 @@ class UploadValidator:
             None if each.mask is None else DecodedMask(each.size_px, each.mask.size_px, each.mask.black)
             for each in found
         ]
-        if field_errors := tuple(mask_faults(files, masks_found))[:MAX_FIELD_ERRORS]:
+        if field_errors := tuple(mask_faults(files, masks_found)):
             raise InvalidPhotosError(field_errors)
         return found
 
@@ -221,7 +220,7 @@ class _Check:
     def photos(self) -> list[Photo]:
         """In the order of the form. Raises `InvalidPhotosError`."""
         found = [self._found[number] for number in sorted(self._found)]
-        field_errors = [each for each in found if isinstance(each, FieldError)][:MAX_FIELD_ERRORS]
+        field_errors = [each for each in found if isinstance(each, FieldError)]
         if self._unchecked:
             why = f"decoding was stopped for {self._stopped} others"
             field_errors.append(FieldError(FILES, f"{self._unchecked} photos were not decoded, since {why}."))

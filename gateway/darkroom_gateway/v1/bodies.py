@@ -8,8 +8,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from difflib import get_close_matches
-from itertools import islice
+from dataclasses import dataclass
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -19,16 +18,19 @@ from python_multipart.multipart import parse_options_header
 from starlette.requests import Request
 
 from darkroom_gateway.errors import FieldError, InvalidRequestError, TooLargeError, invalid_request
-from darkroom_gateway.http.unexpected_input import MIN_SIMILARITY
+from darkroom_gateway.http.problems import MAX_FIELD_ERRORS
+from darkroom_gateway.http.similar_names import similar_name
 from darkroom_gateway.pattern_advice import PATTERN_ADVICE
 
 BODY = "body"
 MAX_JSON_BYTES = 1024**2
 """Far more than a spec may have (`train_job.MAX_SPEC_BYTES`), white space and escapes included."""
+MAX_JSON_VALUES = 3000
+"""In one body, at any depth: twice as many as an upload of all files has. To check one takes up to 0.1 ms."""
 MAX_GIVEN_CHARACTERS = 200
-MAX_FIELD_ERRORS = 20
 
 Json = dict[str, Any]
+_NO_SUCH_FIELD = "Remove it or correct its name: there is no such field."
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -61,10 +63,26 @@ def parse_object(content: bytes, name: str) -> Json:
         raise _error(name, f"Send valid JSON: {error}.", content.decode(errors="replace")) from None
     if not isinstance(found, dict):
         raise _error(name, "Send a JSON object, in braces.", content.decode(errors="replace"))
+    if _has_too_many_values(found):
+        raise _error(name, f"Send at most {MAX_JSON_VALUES} values: the JSON has more.", None)
     if (repeated := _repeated_name(content)) is not None:
         message = "Give each field once: of two with the same name one would be ignored."
         raise _error(_printable(repeated), message, None)
     return found
+
+
+def _has_too_many_values(document: Json) -> bool:
+    """Counts the values at all depths, and stops at the bound."""
+    count, unseen = 0, [document]
+    while unseen and count <= MAX_JSON_VALUES:
+        values: Any = unseen.pop()
+        count += len(values)
+        unseen += [each for each in (values.values() if isinstance(values, dict) else values) if _is_nested(each)]
+    return count > MAX_JSON_VALUES
+
+
+def _is_nested(value: object) -> bool:
+    return isinstance(value, dict | list)
 
 
 def _repeated_name(content: bytes) -> str | None:
@@ -81,17 +99,18 @@ def _repeated_name(content: bytes) -> str | None:
 
 def parse_model(model: type[Model], document: Json) -> Model:
     """Raises `InvalidRequestError` with an error for each field that is unknown or has an unusable value."""
-    # Bounded: looking for a similar name takes 0.2 ms, and a body has space for tens of thousands of fields.
-    faults = {each.parameter: each for each in islice(_unknown_fields(model, document, ""), MAX_FIELD_ERRORS)}
+    if too_long := list(_too_long(model, document, "")):
+        raise invalid_request(too_long)  # pydantic checks each entry before it counts them.
+    faults = {each.parameter: each for each in _unknown_fields(model, document)}
     try:
         found = model.model_validate_json(to_json(document), strict=True)
     except ValidationError as error:
-        for each in error.errors(include_url=False)[:MAX_FIELD_ERRORS]:
+        for each in error.errors(include_url=False):
             field_error = _field_error(each)
             faults.setdefault(field_error.parameter, field_error)
-        raise invalid_request(list(faults.values())[:MAX_FIELD_ERRORS]) from None
+        raise invalid_request(faults.values()) from None
     if faults:
-        raise invalid_request(list(faults.values())[:MAX_FIELD_ERRORS])
+        raise invalid_request(faults.values())
     return found
 
 
@@ -125,8 +144,51 @@ def _shown(value: object) -> str:
     return text[:MAX_GIVEN_CHARACTERS]
 
 
-def _unknown_fields(annotation: Any, value: object, path: str) -> Iterator[FieldError]:
-    """An error for each field of a JSON value that its type does not have, at any depth."""
+def _too_long(model: type[BaseModel], values: Mapping[str, object], path: str) -> Iterator[FieldError]:
+    """An error for each list and map of the model that has too many entries."""
+    for name, field in model.model_fields.items():
+        value = values.get(field.alias or name)
+        place = f"{path}{field.alias or name}"
+        if isinstance(value, list | dict):
+            most = next((each.max_length for each in field.metadata if hasattr(each, "max_length")), len(value))
+            if len(value) > most:
+                yield FieldError(place, f"Send at most {most} entries: there are {len(value)}.")
+            elif isinstance(value, dict):
+                yield from _too_long_in(field.annotation, value, place)
+            else:
+                for number, one in enumerate(value):
+                    yield from _too_long_in(field.annotation, one, f"{place}[{number}]")
+
+
+def _too_long_in(annotation: Any, value: object, path: str) -> Iterator[FieldError]:
+    """As `_too_long`, for the model in an annotation such as `tuple[Concept, ...] | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        if isinstance(value, dict):
+            yield from _too_long(annotation, value, f"{path}.")
+        return
+    for each in get_args(annotation):
+        yield from _too_long_in(each, value, path)
+
+
+@dataclass(frozen=True)
+class _Unknown:
+    """A field that its object does not have."""
+
+    path: str
+    name: str
+    value: object
+    known: Mapping[str, object]
+
+
+def _unknown_fields(model: type[BaseModel], document: Json) -> Iterator[FieldError]:
+    """An error for each field that its object does not have, at any depth."""
+    for number, each in enumerate(_unknown_in_model(model, document, "")):
+        # Only the first errors are in the response.
+        advice = _advice(each.name, each.known) if number < MAX_FIELD_ERRORS else _NO_SUCH_FIELD
+        yield FieldError(_printable(each.path), advice, _shown(each.value))
+
+
+def _unknown_in(annotation: Any, value: object, path: str) -> Iterator[_Unknown]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         if isinstance(value, dict):
             yield from _unknown_in_model(annotation, value, path)
@@ -134,27 +196,26 @@ def _unknown_fields(annotation: Any, value: object, path: str) -> Iterator[Field
     for each in get_args(annotation):
         if isinstance(value, list):
             for number, one in enumerate(value):
-                yield from _unknown_fields(each, one, f"{path}[{number}]")
+                yield from _unknown_in(each, one, f"{path}[{number}]")
         else:
-            yield from _unknown_fields(each, value, path)
+            yield from _unknown_in(each, value, path)
 
 
-def _unknown_in_model(model: type[BaseModel], values: Mapping[str, object], path: str) -> Iterator[FieldError]:
+def _unknown_in_model(model: type[BaseModel], values: Mapping[str, object], path: str) -> Iterator[_Unknown]:
     fields = {field.alias or name: field.annotation for name, field in model.model_fields.items()}
     prefix = f"{path}." if path else ""
     for name, value in values.items():
         if name in fields:
-            yield from _unknown_fields(fields[name], value, prefix + name)
+            yield from _unknown_in(fields[name], value, prefix + name)
         else:
-            yield FieldError(_printable(prefix + name), _advice(name, fields), _shown(value))
+            yield _Unknown(prefix + name, name, value, fields)
 
 
 def _advice(name: str, fields: Mapping[str, object]) -> str:
-    camel = to_camel(name)
-    similar = [camel] if camel in fields else get_close_matches(name, fields, 1, MIN_SIMILARITY)
-    advice = "Remove it or correct its name: there is no such field."
-    return f"{advice} Did you mean {similar[0]}?" if similar else advice
+    camel = to_camel(name) if len(name) <= MAX_GIVEN_CHARACTERS else name
+    similar = camel if camel in fields else similar_name(name, fields)
+    return _NO_SUCH_FIELD if similar is None else f"{_NO_SUCH_FIELD} Did you mean {similar}?"
 
 
 def _printable(path: str) -> str:
-    return re.sub(r"[^\x20-\x7e]", "?", path)[:MAX_GIVEN_CHARACTERS]
+    return re.sub(r"[^\x20-\x7e]", "?", path[:MAX_GIVEN_CHARACTERS])

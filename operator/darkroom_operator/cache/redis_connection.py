@@ -24,6 +24,10 @@ def open_redis(url: str) -> Redis:
         # Opens no connection, but raises errors in the URL's query that redis-py would raise at the first command.
         pool = redis.connection_pool
         pool.connection_class(**pool.connection_kwargs).encoder.encode("")  # type: ignore[no-untyped-call]
-    except (ValueError, TypeError, LookupError, RedisError) as error:
-        raise SettingsError(f"DARKROOM_REDIS_URL is invalid: {error}") from error
+    except (ValueError, TypeError, LookupError, RedisError):
+        # Without redis-py's message, which repeats a part of a password that is not percent-encoded.
+        raise SettingsError(
+            "DARKROOM_REDIS_URL is invalid: use redis://user:password@host:6379/0, with all characters of the password "
+            "but letters and digits percent-encoded, and only options of redis-py after '?'."
+        ) from None
     return redis

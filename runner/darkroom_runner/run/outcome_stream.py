@@ -36,8 +36,11 @@ class OutcomeStream:
                 pipe.xadd(stream, {STREAM_FIELD: signed.to_json()}, maxlen=STREAM_MAX_LENGTH, approximate=False)
                 pipe.expire(stream, STREAM_TTL_SECONDS)
                 pipe.execute()
-        except (RedisError, ValueError, TypeError) as error:  # The last two: an invalid URL.
+        except RedisError as error:
             log.warning("can't publish the outcome: %s", error)
+        except (ValueError, TypeError):
+            # Without redis-py's message, which repeats a part of a password that is not percent-encoded.
+            log.warning("can't publish the outcome: the Redis URL is invalid. Percent-encode its password.")
 
     @cached_property
     def _client(self) -> "Redis":

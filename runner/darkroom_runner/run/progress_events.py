@@ -95,8 +95,9 @@ class RedisSender:
             # Does not connect, but finds errors in the URL's query that redis-py would raise at the first command.
             pool = client.connection_pool
             pool.connection_class(**pool.connection_kwargs).encoder.encode("")
-        except (ValueError, TypeError, LookupError, RedisError) as error:
-            log.warning("live progress is off: the Redis URL is invalid: %s", error)
+        except (ValueError, TypeError, LookupError, RedisError):
+            # Without redis-py's message, which repeats a part of a password that is not percent-encoded.
+            log.warning("live progress is off: the Redis URL is invalid. Percent-encode its password.")
             return
         with client:
             self._send_queued(client, RedisError)

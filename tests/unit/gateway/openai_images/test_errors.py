@@ -59,6 +59,25 @@ def test_lone_surrogate_is_refused(http: httpx.Client, body: str) -> None:
     assert (response.status_code, shape_of(response)["type"]) == (400, "invalid_request_error")
 
 
+@pytest.mark.parametrize(
+    ("body", "param", "words"),
+    [
+        (b'{"prompt": "a", "n": 1, "n": 2}', "n", "Give each field once"),
+        (b'{"prompt": "a", "guidance_scale": NaN}', "body", "valid JSON"),
+        (b'{"prompt": "a", "guidance_scale": 1e400}', "guidance_scale", "less than or equal to 30"),
+        (b'{"prompt": ' + b"[" * 10_000, "body", "valid JSON"),
+        (b'{"prompt": "a", "lora": [' + b"1," * 10_000 + b"1]}", "body", "at most 3000 values"),
+        (b'"a dog"', "body", "Send a JSON object"),
+    ],
+)
+def test_unusable_json_is_refused_with_its_fault(http: httpx.Client, body: bytes, param: str, words: str) -> None:
+    response = http.post(PATH, content=body, headers={"Content-Type": "application/json"})
+
+    error = shape_of(response)
+    assert (response.status_code, error["param"], error["code"]) == (400, param, "invalid_request")
+    assert words in error["message"]
+
+
 @pytest.mark.parametrize("model", ["dall-e-3", "owner/name", "my-dog@latest"])
 def test_unknown_model_is_refused(client: openai.OpenAI, run: Any, model: str) -> None:
     with pytest.raises(openai.NotFoundError, match=f"There is no model '{model}'") as unknown:

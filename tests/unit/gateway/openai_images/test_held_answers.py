@@ -1,13 +1,25 @@
 """The memory of pictures in base64 is bounded, however slowly clients read them."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 from starlette.types import Message
 
-from darkroom_gateway.openai_images.held_answers import BLOCK_BYTES, HeldAnswers, HeldResponse, TooManyAnswersError
+from darkroom_gateway.openai_images import held_answers
+from darkroom_gateway.openai_images.held_answers import (
+    BLOCK_BYTES,
+    Held,
+    HeldAnswers,
+    HeldResponse,
+    TooManyAnswersError,
+    in_blocks,
+)
 
 BODY = b"x" * (2 * BLOCK_BYTES + 1)
+PICTURE_BYTES = len(BODY) // 4 * 3
+SCOPE = {"type": "http", "method": "POST", "path": "/v1/images/generations"}
 
 
 class Client:
@@ -31,43 +43,135 @@ async def _receive() -> Message:
     return {"type": "http.disconnect"}
 
 
-def test_answers_beyond_the_bound_are_refused() -> None:
-    answers = HeldAnswers(max_bytes=1000)
-    held = answers.hold(600, "one")
+@asynccontextmanager
+async def sending(answers: HeldAnswers, client: Client) -> "AsyncIterator[asyncio.Task[None]]":
+    """An answer of `BODY` that is being sent."""
+    response = HeldResponse(in_blocks(BODY), {}, answers, await answers.hold(PICTURE_BYTES, "slow", None))
+    task = asyncio.create_task(response(SCOPE, _receive, client.send))
+    yield task
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
-    with pytest.raises(TooManyAnswersError, match="see /v1/jobs/two"):
-        answers.hold(300, "two")
+
+async def turns() -> None:
+    """Let all other tasks run until they wait."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+async def test_answers_beyond_the_bound_are_refused() -> None:
+    answers = HeldAnswers(max_bytes=1000, wait_seconds=0)
+    held = await answers.hold(600, "one", None)
+
+    with pytest.raises(TooManyAnswersError, match="see /v1/jobs/two") as refusal:
+        await answers.hold(300, "two", None)
+    assert refusal.value.retry_after_seconds
 
     answers.release(held)
-    with answers.holding(750, "three"), pytest.raises(TooManyAnswersError):
-        answers.hold(3, "four")
-    answers.hold(750, "five")
+    async with answers.holding(750, "three", None):
+        with pytest.raises(TooManyAnswersError):
+            await answers.hold(3, "four", None)
+    await answers.hold(750, "five", None)
 
 
-async def test_answer_is_held_until_its_client_has_read_it() -> None:
-    answers, client = HeldAnswers(max_bytes=len(BODY) * 2), Client()
-    response = HeldResponse(BODY, {}, answers, answers.hold(len(BODY), "slow"))
-    sending = asyncio.create_task(response({"type": "http"}, _receive, client.send))
-    begun = await client.read(3)
+async def test_answer_waits_for_space_and_others_wait_behind_it() -> None:
+    answers = HeldAnswers(max_bytes=1000)
+    first = await answers.hold(450, "first", None)
+    large = asyncio.create_task(answers.hold(600, "large", None))
+    small = asyncio.create_task(answers.hold(150, "small", None))
+    await turns()
+    assert not large.done()
+    assert not small.done()
 
-    with pytest.raises(TooManyAnswersError):
-        answers.hold(len(BODY), "next")
+    answers.release(first)
 
-    start, *blocks = [*begun, *await client.read(2)]
-    await sending
-    answers.hold(len(BODY), "next")
+    assert [each.size_bytes for each in await asyncio.gather(large, small)] == [800, 200]
+    assert answers.held_bytes == 1000
+
+
+async def test_answer_whose_client_leaves_the_queue_blocks_nobody() -> None:
+    answers = HeldAnswers(max_bytes=1000)
+    await answers.hold(450, "first", None)
+    large = asyncio.create_task(answers.hold(600, "large", None))
+    small = asyncio.create_task(answers.hold(150, "small", None))
+    await turns()
+
+    large.cancel()
+
+    await small
+    assert answers.held_bytes == 800
+
+
+async def test_client_that_leaves_as_it_is_given_space_keeps_none() -> None:
+    answers = HeldAnswers(max_bytes=1000)
+    first = await answers.hold(450, "first", None)
+    next_ = asyncio.create_task(answers.hold(600, "next", None))
+    await turns()
+
+    answers.release(first)
+    next_.cancel()
+    await asyncio.gather(next_, return_exceptions=True)
+
+    assert answers.held_bytes == 0
+
+
+async def test_one_key_never_takes_more_than_half() -> None:
+    answers = HeldAnswers(max_bytes=1000)
+    first = await answers.hold(300, "first", "greedy")
+    greedy = [asyncio.create_task(answers.hold(150, "next", "greedy")) for _ in range(20)]
+    await turns()
+
+    held: Held = await answers.hold(300, "other", "modest")
+
+    assert (held.size_bytes, answers.held_bytes) == (400, 800)
+    assert not any(each.done() for each in greedy)
+    answers.release(first)
+    await turns()
+    assert sum(each.done() for each in greedy) == 2
+    for each in greedy:
+        each.cancel()
+
+
+async def test_what_a_client_has_read_is_free() -> None:
+    answers, client = HeldAnswers(max_bytes=len(BODY) * 2, wait_seconds=0), Client()
+    async with sending(answers, client) as task:
+        start, *begun = await client.read(3)
+        await turns()
+        assert answers.held_bytes < len(BODY) // 2
+
+        blocks = [*begun, *await client.read(2)]
+        await task
+    assert answers.held_bytes == 0
     assert b"".join(each["body"] for each in blocks) == BODY
     assert [each["more_body"] for each in blocks] == [True, True, True, False]
     assert (b"content-length", str(len(BODY)).encode()) in start["headers"]
 
 
+async def test_answer_is_held_while_its_client_reads_nothing() -> None:
+    answers, client = HeldAnswers(max_bytes=len(BODY) * 2, wait_seconds=0), Client()
+    async with sending(answers, client):
+        await client.read(1)
+        await turns()
+
+        with pytest.raises(TooManyAnswersError):
+            await answers.hold(PICTURE_BYTES * 2, "next", None)
+
+
 async def test_answer_to_a_lost_client_is_released() -> None:
     answers, client = HeldAnswers(max_bytes=len(BODY) * 2), Client()
-    response = HeldResponse(BODY, {}, answers, answers.hold(len(BODY), "lost"))
-    sending = asyncio.create_task(response({"type": "http"}, _receive, client.send))
-    await client.read(1)
+    async with sending(answers, client) as task:
+        await client.read(1)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
-    sending.cancel()
-    await asyncio.gather(sending, return_exceptions=True)
+        assert answers.held_bytes == 0
 
-    answers.hold(len(BODY), "next")
+
+async def test_client_that_reads_too_slowly_is_disconnected(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(held_answers, "SLOW_SECONDS", 0.01)
+    answers, client = HeldAnswers(), Client()
+    async with sending(answers, client) as task:
+        await client.read(1)
+        await task  # Without the end of the body: the server closes the connection.
+
+    assert answers.held_bytes == 0
