@@ -91,9 +91,9 @@ def trained_tensors(
     return state, adapters.models["unet"]
 
 
-def peft_names(layers: LoraLayers) -> list[str]:
+def peft_names(layers: LoraLayers, text_encoders: bool = False) -> list[str]:
     """The names in our file for diffusers."""
-    return list(trained_tensors(layers, False, False)[0])
+    return list(trained_tensors(layers, text_encoders, False)[0])
 
 
 @functools.cache

@@ -230,6 +230,7 @@ def _die_with(leash: int) -> None:
 def main() -> NoReturn:
     package, path, first_holder = sys.argv[1:]
     from client import import_time_settings
+    from image_steps import VARIABLE, set_image_steps
     from shared_caches import read_s3_data, share_botocore_data
 
     del sys.path[0]  # This folder, because it was run by path.
@@ -247,6 +248,8 @@ def main() -> NoReturn:
     else:
         sys.exit()
     become(request, descriptors, set_by_imports)
+    if VARIABLE in os.environ:
+        set_image_steps(int(os.environ[VARIABLE]))
     _leave(run(request["module"], request["arguments"]))
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import redis
@@ -38,6 +38,9 @@ from darkroom_runner.run.stop_signal import StopSignal
 from darkroom_runner.run.storage import Storage
 from darkroom_runner.settings import Settings
 from darkroom_runner.training.dataset import Photo
+
+if TYPE_CHECKING:
+    from support.pipeline_copies import LoadedOnce, PipelineCopies
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -115,13 +118,19 @@ def events(redis_url: str) -> Iterator[Callable[[str], list[dict[str, Any]]]]:
         yield read
 
 
-@pytest.fixture
-def storage(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Storage:
-    """The runner's storage for the test bucket."""
-    for name, value in s3_server.credentials.items():
-        monkeypatch.setenv(name, value)
+@pytest.fixture(scope="session")
+def opened_storage(s3_server: S3Server) -> Storage:
     environment = {names.RUN: "{}", names.S3_ENDPOINT_URL: s3_server.url, names.S3_BUCKET: BUCKET}
-    return Storage(Settings.from_environment(environment))
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in s3_server.credentials.items():
+            patch.setenv(name, value)
+        return Storage(Settings.from_environment(environment))
+
+
+@pytest.fixture
+def storage(opened_storage: Storage) -> Storage:
+    """The runner's storage for the test bucket, of one test alone. All have one client: opening it takes long."""
+    return copy.copy(opened_storage)
 
 
 # --- photos ------------------------------------------------------------------------------------------------------
@@ -192,18 +201,8 @@ def open_context(storage: Storage, tmp_path: Path, model_root: Path) -> Callable
 
 
 @pytest.fixture(scope="session")
-def model_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model root with a small SDXL, which predicts v on a zero-terminal-SNR schedule, and a small SVD."""
-    configure_library_logging()
-    root = tmp_path_factory.mktemp("models")
-    small_models = load_small_models()
-    small_models.build_sdxl(root / SDXL_NAME)
-    small_models.build_svd(root / SVD_NAME)
-    return root
-
-
-def load_small_models() -> ModuleType:
-    """Import the module next to this file by path, since test folders are not packages."""
+def small_models() -> ModuleType:
+    """The module next to this file by path, since test folders are not packages."""
     spec = importlib.util.spec_from_file_location("small_models", Path(__file__).with_name("small_models.py"))
     assert spec is not None
     assert spec.loader is not None
@@ -213,20 +212,52 @@ def load_small_models() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def model_root(tmp_path_factory: pytest.TempPathFactory, small_models: ModuleType) -> Path:
+    """A model root with a small SDXL, which predicts v on a zero-terminal-SNR schedule, and a small SVD."""
+    configure_library_logging()
+    root = tmp_path_factory.mktemp("models")
+    small_models.build_sdxl(root / SDXL_NAME)
+    small_models.build_svd(root / SVD_NAME)
+    return root
+
+
+@pytest.fixture(scope="session")
 def loaded_sdxl(model_root: Path) -> Any:
     """The small SDXL, loaded on the CPU as by a task. Tests must leave it unchanged."""
     return load(model_root, SDXL_NAME, pretrained.SDXL)
 
 
-@pytest.fixture
-def sdxl(loaded_sdxl: Any) -> Any:
-    """The small SDXL of one test alone: a copy, which takes half the time of loading it."""
-    return copy.deepcopy(loaded_sdxl)
+@pytest.fixture(scope="session")
+def sdxl_copies(loaded_sdxl: Any) -> "PipelineCopies":
+    from support.pipeline_copies import PipelineCopies
+
+    return PipelineCopies(loaded_sdxl)
 
 
 @pytest.fixture
-def svd(model_root: Path) -> Any:
-    return load(model_root, SVD_NAME, pretrained.SVD)
+def sdxl(sdxl_copies: "PipelineCopies") -> Any:
+    """The small SDXL of one test alone."""
+    return sdxl_copies.copy()
+
+
+@pytest.fixture(scope="session")
+def svd_copies(model_root: Path) -> "PipelineCopies":
+    from support.pipeline_copies import PipelineCopies
+
+    return PipelineCopies(load(model_root, SVD_NAME, pretrained.SVD))
+
+
+@pytest.fixture
+def svd(svd_copies: "PipelineCopies") -> Any:
+    return svd_copies.copy()
+
+
+@pytest.fixture(scope="session")
+def loaded_once(model_root: Path) -> "LoadedOnce":
+    """For tests that load a small model, but don't test loading it."""
+    from support.pipeline_copies import LoadedOnce
+
+    return LoadedOnce([model_root / SDXL_NAME, model_root / SVD_NAME])
 
 
 def load(root: Path, name: str, pipeline: str) -> Any:
@@ -244,7 +275,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Photo]:
 
 
 @pytest.fixture(scope="session")
-def open_training(model_root: Path) -> Callable[..., Any]:
+def open_training(model_root: Path, loaded_once: "LoadedOnce") -> Callable[..., Any]:
     """Open a training session with the small SDXL in this process."""
     from darkroom_runner.training.session import open_session
 
@@ -260,6 +291,7 @@ def open_training(model_root: Path) -> Callable[..., Any]:
         )
         model = pretrained.find_pretrained(SDXL_NAME, pretrained.SDXL, model_root)
         progress = ProgressTracker(1, plan_training(spec), NullSender())
-        return open_session(model, spec, progress, stop_signal or StopSignal())
+        with loaded_once:
+            return open_session(model, spec, progress, stop_signal or StopSignal())
 
     return start

@@ -27,7 +27,7 @@ _SAMPLE_SIZE = 8
 _TIME_WIDTH = 4
 
 
-def build_sdxl(folder: Path, prediction_type: str = "v_prediction", width: int = 32) -> None:
+def build_sdxl(folder: Path, prediction_type: str = "v_prediction", width: int = 32, layers_per_block: int = 2) -> None:
     """A pipeline for 64×64 images: latents of 8×8, three levels, attention in the inner two."""
     torch.manual_seed(_SEED)
     tokenizer = _tokenizer()
@@ -37,7 +37,7 @@ def build_sdxl(folder: Path, prediction_type: str = "v_prediction", width: int =
         text_encoder_2=CLIPTextModelWithProjection(_text_config(tokenizer)),
         tokenizer=tokenizer,
         tokenizer_2=tokenizer,
-        unet=_unet(width),
+        unet=_unet(width, layers_per_block),
         scheduler=EulerDiscreteScheduler(
             beta_schedule="scaled_linear",
             beta_start=0.00085,
@@ -51,13 +51,13 @@ def build_sdxl(folder: Path, prediction_type: str = "v_prediction", width: int =
     pipeline.save_pretrained(folder)
 
 
-def build_svd(folder: Path) -> None:
+def build_svd(folder: Path, layers_per_block: int = 2) -> None:
     """A pipeline for 64×64 clips of 4 frames."""
     torch.manual_seed(_SEED)
     pipeline = StableVideoDiffusionPipeline(
         vae=_vae(),
         image_encoder=_image_encoder(),
-        unet=_video_unet(),
+        unet=_video_unet(layers_per_block),
         scheduler=EulerDiscreteScheduler(prediction_type="v_prediction", use_karras_sigmas=True),
         feature_extractor=CLIPImageProcessor(size={"shortest_edge": 224}, crop_size={"height": 224, "width": 224}),
     )
@@ -105,11 +105,11 @@ def _vae() -> AutoencoderKL:
     )
 
 
-def _unet(width: int) -> UNet2DConditionModel:
+def _unet(width: int, layers_per_block: int) -> UNet2DConditionModel:
     return UNet2DConditionModel(
         sample_size=_SAMPLE_SIZE,
         block_out_channels=(width, width, 2 * width),
-        layers_per_block=2,
+        layers_per_block=layers_per_block,
         norm_num_groups=8,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
@@ -135,7 +135,7 @@ def _image_encoder() -> CLIPVisionModelWithProjection:
     return CLIPVisionModelWithProjection(config)
 
 
-def _video_unet() -> UNetSpatioTemporalConditionModel:
+def _video_unet(layers_per_block: int) -> UNetSpatioTemporalConditionModel:
     return UNetSpatioTemporalConditionModel(
         sample_size=_SAMPLE_SIZE,
         in_channels=8,
@@ -143,7 +143,7 @@ def _video_unet() -> UNetSpatioTemporalConditionModel:
         block_out_channels=(32, 64),
         down_block_types=("CrossAttnDownBlockSpatioTemporal", "DownBlockSpatioTemporal"),
         up_block_types=("UpBlockSpatioTemporal", "CrossAttnUpBlockSpatioTemporal"),
-        layers_per_block=2,
+        layers_per_block=layers_per_block,
         num_attention_heads=(2, 4),
         cross_attention_dim=_WIDTH,
         addition_time_embed_dim=_TIME_WIDTH,

@@ -113,7 +113,7 @@ def test_the_strength_of_peft_s_configuration_is_applied(
 
 
 def test_at_sdxl_s_real_size_every_name_belongs_to_a_layer() -> None:
-    names = [*kohya_tensors(LoraLayers.ALL, True), *peft_names(LoraLayers.ALL)]
+    names = [*kohya_tensors(LoraLayers.ALL, True), *peft_names(LoraLayers.ALL, True)]
     paths = module_paths(RealSize())
 
     parsed = [parse_name(name) for name in names]

@@ -1,6 +1,5 @@
 """Continuing from an existing LoRA: the fresh adapters have its effect at once, or the training is refused."""
 
-import copy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from support.foreign_loras import assert_same_effect, output_of
+from support.pipeline_copies import PipelineCopies
 
 from darkroom_contract.specs.training import Training
 from darkroom_runner.errors import ModelIncompatibleError
@@ -40,9 +40,9 @@ def trained(sdxl: Any, tmp_path: Path) -> Callable[..., tuple[Path, Path, Any]]:
 
 
 @pytest.fixture
-def fresh(loaded_sdxl: Any) -> Any:
+def fresh(sdxl_copies: PipelineCopies) -> Any:
     """Another small SDXL, for the continued training."""
-    return copy.deepcopy(loaded_sdxl)
+    return sdxl_copies.copy()
 
 
 EVERYTHING = {"layers": "All", "trainTextEncoders": True}

@@ -1,12 +1,11 @@
 """The stored index of transformers' models equals the one that transformers builds, and reads no sources."""
 
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from support.forking_interpreter import forking_interpreter
+from support.forking_interpreter import ForkingInterpreter, forking_interpreter
 
 from darkroom_runner.run.model_index import index_file, stored_model_index
 
@@ -30,18 +29,24 @@ print(transformers.BertModel.__module__, transformers.CLIPTextModel.__module__)
 
 
 @pytest.fixture(scope="module")
-def imported() -> Iterator[Callable[[Path], list[str]]]:
-    """What transformers is, imported with a file. torch, which it needs, is imported once for all tests."""
+def interpreter() -> Iterator[ForkingInterpreter]:
+    """torch, which transformers needs, is imported once for all tests."""
     with forking_interpreter(FIRST) as interpreter:
-        yield lambda file: interpreter.output(IMPORT.format(file=str(file))).splitlines()
+        yield interpreter
 
 
 @pytest.fixture(scope="module")
-def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def imported(interpreter: ForkingInterpreter) -> Callable[[Path], list[str]]:
+    """What transformers is, imported with a file."""
+    return lambda file: interpreter.output(IMPORT.format(file=str(file))).splitlines()
+
+
+@pytest.fixture(scope="module")
+def stored(interpreter: ForkingInterpreter, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The file, written into another environment than the tests' own."""
     prefix = tmp_path_factory.mktemp("environment")
     code = f"import sys; sys.prefix = {str(prefix)!r}\nfrom darkroom_runner.run.model_index import main; main()"
-    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    interpreter.output(code)
     [file] = prefix.rglob("*.json")
     assert file.relative_to(prefix) == index_file().relative_to(sys.prefix)
     return file

@@ -1,8 +1,12 @@
-"""torch's compiler and distributed package are not imported with the libraries, and can be used all the same."""
+"""torch's compiler and distributed package, and on the CPU the libraries for CUDA, are not imported with the libraries,
+and can be used all the same."""
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 
 import pytest
+import torch
 from support.forking_interpreter import forking_interpreter
 
 IMPORT = """
@@ -65,6 +69,34 @@ print(sys.modules["torch._dynamo"].reset.__module__)
 """
 
     assert output(code) == "False\ntorch._dynamo"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="with CUDA it is imported")
+def test_a_run_on_the_cpu_imports_bitsandbytes_only_for_its_optimizer(output: Callable[[str], str]) -> None:
+    code = """
+import peft
+print(sys.modules["bitsandbytes"])
+from darkroom_runner.run.optional_libraries import reveal
+reveal("bitsandbytes")
+from bitsandbytes.optim import AdamW8bit
+print(AdamW8bit.__name__)
+"""
+
+    assert output(code) == "None\nAdamW8bit"
+
+
+def test_libraries_that_diffusers_has_found_stay_available() -> None:
+    code = """
+from darkroom_runner.run.library_logging import configure_library_logging
+import diffusers
+configure_library_logging()
+from diffusers import AutoencoderKL
+print(AutoencoderKL.__name__)
+"""
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout == "AutoencoderKL\n"
 
 
 def test_only_bitsandbytes_imports_the_compiler_for_a_training(output: Callable[[str], str]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from support.pipeline_copies import LoadedOnce
 
 from darkroom_contract.specs.generate_job import GenerateJobSpec
 from darkroom_runner.models.device import Device
@@ -38,7 +39,7 @@ def poison(model_root: Path) -> Iterator[Callable[[str, tuple[str, str], float],
 
 
 @pytest.fixture
-def open_text_to_image(open_context: Callable[..., Any]) -> Callable[..., Any]:
+def open_text_to_image(open_context: Callable[..., Any], loaded_once: LoadedOnce) -> Callable[..., Any]:
     """Load text to image on a device; also returns the task's inputs. `more` are further fields of the spec."""
 
     def start(
@@ -60,6 +61,7 @@ def open_text_to_image(open_context: Callable[..., Any]) -> Callable[..., Any]:
         )
         context = open_context(spec, base_model, video_model)
         inputs = GenerateTask(context, spec).download()
-        return load_text_to_image(context, spec, inputs.base_model, inputs.loras, device, inputs.start), inputs
+        with loaded_once:
+            return load_text_to_image(context, spec, inputs.base_model, inputs.loras, device, inputs.start), inputs
 
     return start

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from safetensors.torch import load
 from support.runner_photos import draw_photo, png
+from support.warm_parent.image_steps import VARIABLE
 
 from darkroom_contract.specs.train_job import TrainJobSpec
 from darkroom_contract.storage.keys import Manifest, ModelRecord
@@ -115,9 +116,10 @@ def test_a_training_with_everything_resumes_after_a_kill_to_the_same_loss_curve(
     s3: Any,
 ) -> None:
     job = spec(**changes)
-    whole = start_run(job).finish(300)
+    few = {VARIABLE: "4"}
+    whole = start_run(job, **few).finish(300)
     assert whole.outcome.succeeded, whole.log
-    killed = start_run(job)
+    killed = start_run(job, **few)
     until(lambda: any(each["step"] > 4 for each in events(killed.uid) if each["stage"] == "Training"), "step 5", 300)
     killed.process.send_signal(signal.SIGKILL)
     assert killed.process.wait(20) != 0
@@ -125,7 +127,7 @@ def test_a_training_with_everything_resumes_after_a_kill_to_the_same_loss_curve(
     assert (early.job_uid, early.step) == (killed.uid, 4)
     before = stored(s3, f"runs/{killed.uid}/")
 
-    resumed = start_run(job, uid=killed.uid, attempt=2).finish(300)
+    resumed = start_run(job, uid=killed.uid, attempt=2, **few).finish(300)
 
     assert resumed.outcome.succeeded, resumed.log
     assert resumed.outcome.metrics["resumedFromStep"] >= 4

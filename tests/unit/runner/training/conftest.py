@@ -1,13 +1,15 @@
 """Trainings in this process with all that a job shows and keeps, in real storage."""
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from support.pipeline_copies import LoadedOnce
+from support.warm_parent.image_steps import CONSTANTS
 
 from darkroom_contract.progress import ProgressEvent
 from darkroom_contract.specs.train_job import TrainJobSpec
@@ -70,9 +72,29 @@ class Job:
         return state
 
 
+@pytest.fixture(scope="module")
+def few_image_steps() -> Iterator[None]:
+    """Class, sample and validation images take 4 steps, not 25 or 30: what a training does with them is the same."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module, name in CONSTANTS:
+            patch.setattr(f"{module}.{name}", 4)
+        yield
+
+
+@pytest.fixture(scope="module")
+def open_training(open_training: Callable[..., Any], few_image_steps: None) -> Callable[..., Any]:
+    """Open a training session with the small SDXL in this process, whose images take few steps."""
+    return open_training
+
+
 @pytest.fixture
 def open_job(
-    open_context: Callable[..., RunContext], photos: list[Photo], model_root: Path, tmp_path: Path
+    open_context: Callable[..., RunContext],
+    photos: list[Photo],
+    model_root: Path,
+    tmp_path: Path,
+    loaded_once: LoadedOnce,
+    few_image_steps: None,
 ) -> Callable[..., Job]:
     """Open a run of a training job; another run of the same job has the same `uid`."""
 
@@ -92,7 +114,8 @@ def open_job(
         context.scratch.mkdir()
         task = TrainTask(context, spec)
         inputs = TrainInputs(photos, pretrained.find_pretrained("test-sdxl", pretrained.SDXL, model_root))
-        return Job(task, context, inputs, task.load(inputs), sender)
+        with loaded_once:
+            return Job(task, context, inputs, task.load(inputs), sender)
 
     return start
 

@@ -12,6 +12,7 @@ from PIL import Image
 from darkroom_contract.plan import VALIDATION_STEPS
 from darkroom_runner.errors import InterruptedRunError, StorageUnavailableError
 from darkroom_runner.run import progress as progress_module
+from darkroom_runner.sampling import sdxl
 from darkroom_runner.training.sample_sheet import MAX_COLUMNS, draw_sheet, shown_steps
 
 PROMPTS = {"validationPrompt": "a photo of sks dog", "validationPrompts": ["sks dog on the moon"]}
@@ -64,6 +65,7 @@ def test_progress_moves_while_samples_are_generated(
     open_job: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(progress_module, "MIN_INTERVAL_SECONDS", 0.0)
+    monkeypatch.setattr(sdxl, "VALIDATION_STEPS", VALIDATION_STEPS)
     job = open_job(**PROMPTS, validationSteps=2, heldOutPhotos=1, evaluationSteps=2)
 
     job.train()

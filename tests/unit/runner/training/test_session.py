@@ -11,6 +11,7 @@ from darkroom_contract.plan import CLASS_IMAGE_STEPS
 from darkroom_runner.errors import InterruptedRunError, ModelIncompatibleError, TrainingDivergedError
 from darkroom_runner.run.remarks import Remarks
 from darkroom_runner.run.stop_signal import StopSignal
+from darkroom_runner.training import prior_preservation
 from darkroom_runner.training.prior_preservation import ClassImages, generate_class_latents
 
 Train = Callable[..., tuple[dict[str, torch.Tensor], dict[str, float]]]
@@ -115,7 +116,10 @@ def test_the_weight_of_prior_preservation_has_an_effect(train: Train, plain: dic
     assert not same(plain, fully)
 
 
-def test_class_images_are_generated_with_the_unet_cache(open_training: Callable[..., Any]) -> None:
+def test_class_images_are_generated_with_the_unet_cache(
+    open_training: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prior_preservation, "CLASS_IMAGE_STEPS", CLASS_IMAGE_STEPS)
     session = open_training()
     deepest, reported = session.pipeline.unet.mid_block.resnets[0], []
     whole_passes: list[object] = []

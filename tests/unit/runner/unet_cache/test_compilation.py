@@ -4,19 +4,37 @@ These backends need no C++ compiler: they run the captured graphs without transl
 """
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 import torch
 from PIL import Image
+from support.runner_processes import SDXL_NAME, SVD_NAME
 from torch._dynamo.testing import CompileCounterWithBackend
 
 from darkroom_contract.specs.cache import Cache
+from darkroom_runner.models import pretrained
 from darkroom_runner.models.device import generator
 from darkroom_runner.unet_cache.context import unet_cache
 from darkroom_runner.unet_cache.network import Network
 
 STEPS = 8
+
+
+@pytest.fixture(scope="module")
+def thin_models(tmp_path_factory: pytest.TempPathFactory, small_models: ModuleType) -> Path:
+    """SDXL and SVD with one layer in each block: capturing a layer takes seconds, and all kinds of block are there."""
+    root = tmp_path_factory.mktemp("thin")
+    small_models.build_sdxl(root / SDXL_NAME, layers_per_block=1)
+    small_models.build_svd(root / SVD_NAME, layers_per_block=1)
+    return root
+
+
+def load(root: Path, name: str, kind: str) -> Any:
+    model = pretrained.find_pretrained(name, kind, root)
+    return pretrained.load_pipeline(model, torch.float32, torch.device("cpu"))
 
 
 @pytest.fixture(autouse=True)
@@ -55,8 +73,9 @@ def graphs(counters: dict[str, CompileCounterWithBackend]) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("backend", ["eager", "aot_eager"])
-def test_the_parts_of_an_image_are_whole_graphs(sdxl: Any, compiled: Any, backend: str) -> None:
+def test_the_parts_of_an_image_are_whole_graphs(thin_models: Path, compiled: Any, backend: str) -> None:
     """`deep` has two: in the first pass of an image it also computes the prompt's keys and values."""
+    sdxl = load(thin_models, SDXL_NAME, pretrained.SDXL)
     expected = latents(sdxl, prompt="a dog")
     counters = compiled(backend)
 
@@ -65,7 +84,8 @@ def test_the_parts_of_an_image_are_whole_graphs(sdxl: Any, compiled: Any, backen
     assert graphs(counters) == {"outer": 1, "deep": 2, "finish": 1}
 
 
-def test_the_parts_of_a_clip_are_whole_graphs(svd: Any, compiled: Any) -> None:
+def test_the_parts_of_a_clip_are_whole_graphs(thin_models: Path, compiled: Any) -> None:
+    svd = load(thin_models, SVD_NAME, pretrained.SVD)
     start = {"image": Image.new("RGB", (64, 64), "red"), "height": 64, "width": 64, "num_frames": 4}
     expected = latents(svd, **start)
     counters = compiled("eager")
