@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.file_order import put_in_order
 from support.tiers import is_fast, is_whole_module_slow, only_what_is_fast
 from support.warm_parent.installation import WarmParent, shared_folder
 from support.warm_parent.shared_caches import share_botocore_data, share_ca_certificates
@@ -91,15 +92,15 @@ def pytest_collection() -> Iterator[object]:
         gc.enable()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """`fast` is never written at a test."""
-    for item in items:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """`fast` is never written at a test. Without `-m`, each worker looks only at the tests that it runs."""
+    put_in_order(items)
+    for item in items if config.option.markexpr else ():
         if is_fast(item):
             item.add_marker(pytest.mark.fast)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    is_marked = item.get_closest_marker("fast") is not None
-    with only_what_is_fast() if is_marked else contextlib.nullcontext():
+    with only_what_is_fast() if is_fast(item) else contextlib.nullcontext():
         return (yield)
