@@ -10,7 +10,7 @@ import pytest
 
 TESTS = Path(__file__).resolve().parents[1]
 STORIES = "stories"
-"""First and together: each worker starts one cluster for all stories that it runs."""
+"""After the long files, and together: each worker starts one cluster for all stories that it runs."""
 LONG_STORIES = (
     "stories/test_demo_and_readme.py",
     "stories/test_order.py",
@@ -49,7 +49,7 @@ LONG_FILES = (
     "unit/gateway/backends/test_deadlines.py",
     "chaos/test_chaos.py",
 )
-"""After the stories, the longest first. Shorter files stay beside those of their folder, with which they share
+"""First, the longest before the others. Shorter files stay beside those of their folder, with which they share
 servers."""
 _PLACES = {TESTS / name: place for place, name in enumerate((*LONG_STORIES, *LONG_FILES))}
 
@@ -58,8 +58,8 @@ def place_of(path: Path) -> tuple[int, int]:
     """Sorts items by their files; those with equal places stay in the order in which they were collected."""
     place = _PLACES.get(path, len(_PLACES))
     if path.is_relative_to(TESTS / STORIES):
-        return 0, place
-    return (1 if path in _PLACES else 2), place
+        return 1, place
+    return (0 if path in _PLACES else 2), place
 
 
 def put_in_order(items: list[pytest.Item]) -> None:

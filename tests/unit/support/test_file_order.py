@@ -27,11 +27,11 @@ def test_each_file_is_named_once() -> None:
     assert len(set(NAMED)) == len(NAMED)
 
 
-def test_stories_are_first_then_the_long_files_then_the_others_as_collected() -> None:
+def test_long_files_are_first_then_the_stories_then_the_others_as_collected() -> None:
     others = ["unit/operator/test_b.py", "unit/contract/test_a.py"]
     given = [*others, *reversed(NAMED), "stories/test_short.py"]
     found = [name for name, _ in ordered(*(Item(name) for name in given))]
-    assert found == [*LONG_STORIES, "stories/test_short.py", *LONG_FILES, *others]
+    assert found == [*LONG_FILES, *LONG_STORIES, "stories/test_short.py", *others]
 
 
 def test_tests_of_a_file_keep_their_order() -> None:
