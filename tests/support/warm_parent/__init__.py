@@ -5,6 +5,6 @@
 - `client.py` is that interpreter: it has a module forked, passes on signals, and ends as the fork ends.
 - `forks.py` finds the fork of a client.
 
-Production code knows nothing of this: `darkroom-runner` starts its work with `sys.executable`, which the launcher in
-the bin folder sets. SIGSTOP stops the client alone: `forks.py` finds the fork, which a test may freeze.
+Production code knows nothing of this: `darkroom-runner` starts its work with `sys.executable`, which is the forking
+interpreter in its fork. SIGSTOP stops the client alone: `forks.py` finds the fork, which a test may freeze.
 """
