@@ -3,7 +3,6 @@ graceful deletion and a history that watches read as late as they like. Requests
 out, so that a test can do anything in between.
 """
 
-import pickle
 import types
 from collections.abc import AsyncIterator, Callable, Generator, Mapping
 from dataclasses import dataclass, field
@@ -145,8 +144,10 @@ class SimulatedApi:
 
 
 def copied(document: Any) -> Any:
-    """A JSON document; `copy.deepcopy` takes ten times as long."""
-    return pickle.loads(pickle.dumps(document, pickle.HIGHEST_PROTOCOL))
+    """A JSON document; `copy.deepcopy` takes several times as long."""
+    if isinstance(document, dict):
+        return {name: copied(value) for name, value in document.items()}
+    return [copied(each) for each in document] if isinstance(document, list) else document
 
 
 def is_over(pod: Json) -> bool:
