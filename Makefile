@@ -7,8 +7,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STATE  ?= .darkroom
-# Test processes that run in parallel. Many tests wait for other processes: three keep two cores busy.
-TEST_WORKERS ?= 3
+# Test processes that run in parallel. Many tests wait for other processes: four keep two cores busy.
+TEST_WORKERS ?= 4
 
 # Of `make images`: docker, podman or buildah (the first that works when unset), more arguments for it, and what stands in
 # front of the names of the images (registry.example/darkroom/; docker.io/library/ when unset).

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.bytecode import compile_share
+from support.file_order import put_in_order
 from support.tiers import is_fast, is_whole_module_slow, only_what_is_fast
 from support.warm_parent.installation import WarmParent, shared_folder
 from support.warm_parent.shared_caches import share_botocore_data, share_ca_certificates
@@ -81,8 +83,9 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_collection() -> Iterator[object]:
+def pytest_collection(session: pytest.Session) -> Iterator[object]:
     """From here on, the garbage collector skips all modules: scanning half a gigabyte takes a second each time."""
+    compile_share(session.config)
     try:
         return (yield)
     finally:
@@ -91,15 +94,15 @@ def pytest_collection() -> Iterator[object]:
         gc.enable()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """`fast` is never written at a test."""
-    for item in items:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """`fast` is never written at a test. Without `-m`, each worker looks only at the tests that it runs."""
+    put_in_order(items)
+    for item in items if config.option.markexpr else ():
         if is_fast(item):
             item.add_marker(pytest.mark.fast)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    is_marked = item.get_closest_marker("fast") is not None
-    with only_what_is_fast() if is_marked else contextlib.nullcontext():
+    with only_what_is_fast() if is_fast(item) else contextlib.nullcontext():
         return (yield)

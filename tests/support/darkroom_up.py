@@ -21,7 +21,7 @@ from support.kube_api import Api, ok
 from support.processes import children
 from support.s3_server import s3_client
 from support.waiting import waiter
-from support.warm_parent.forks import fork_of
+from support.warm_parent.forks import behind
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PHOTOS = sorted((REPOSITORY / "examples" / "photos").glob("*.png"))
@@ -151,8 +151,8 @@ class Darkroom:
 
     def workers(self) -> list[int]:
         """The processes that do the work of the runs that have not ended."""
-        started = [child for run in self.record() if run.ended is None for child in children(run.pid)]
-        return [fork_of(each) or each for each in started]
+        started = [child for run in self.record() if run.ended is None for child in children(behind(run.pid))]
+        return [behind(each) for each in started]
 
     @functools.cached_property
     def bucket(self) -> Any:

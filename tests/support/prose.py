@@ -99,7 +99,7 @@ def python_paragraphs(text: str) -> Iterator[Paragraph]:
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value:
             yield Paragraph(node.lineno, re.sub(r"`[^`]*`", _code, node.value))
-    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+    for token in tokenize.generate_tokens(io.StringIO(text).readline) if "#" in text else ():
         if token.type == tokenize.COMMENT:
             yield Paragraph(token.start[0], re.sub(r"`[^`]*`", "X", token.string.lstrip("# ")))
 

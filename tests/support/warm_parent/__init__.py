@@ -6,6 +6,6 @@
 - `image_steps.py` makes the images of trainings cheap.
 - `forks.py` finds the fork of a client.
 
-Production code knows nothing of this: `darkroom-runner` starts its work with `sys.executable`, which the launcher in
-the bin folder sets. SIGSTOP stops the client alone: `forks.py` finds the fork, which a test may freeze.
+Production code knows nothing of this: `darkroom-runner` starts its work with `sys.executable`, which is the forking
+interpreter in its fork. SIGSTOP stops the client alone: `forks.py` finds the fork, which a test may freeze.
 """

@@ -14,3 +14,8 @@ def fork_of(client_pid: int) -> int | None:
             if found := PID.search(info.read_text()):
                 return int(found[1])
     return None
+
+
+def behind(client_pid: int) -> int:
+    """The process that does the work: the fork, or the process itself where it runs without one."""
+    return fork_of(client_pid) or client_pid

@@ -31,8 +31,9 @@ wait_until = waiter(280.0)
 class WarmParent:
     """The bin folder: `python`, `darkroom-runner` and the other programs of the virtual environment.
 
-    `forking_python -m MODULE` is a fork of the warm parent; `python` is a new interpreter. `runner` forks its work, and
-    `darkroom` the parts of a local cluster of whose packages there are warm parents: see `add`.
+    `forking_python -m MODULE` is a fork of the warm parent; `python` is a new interpreter. `runner` is a fork that has
+    its work forked, and `darkroom` forks the parts of a local cluster of whose packages there are warm parents: see
+    `add`.
     """
 
     def __init__(self, folder: Path, package: str, environment: Mapping[str, str]) -> None:
@@ -118,7 +119,7 @@ class WarmParent:
         for program in BIN.iterdir():
             _link(self.bin_dir / program.name, program)
         interpreter = Path(sys.executable).resolve()
-        _write_program(self.runner, LAUNCHER.format(bin=self.bin_dir, module="darkroom_runner.main"))
+        _write_program(self.runner, f'#!/bin/sh\nexec "{self.forking_python}" -m {server.RUNNER} "$@"\n')
         _write_program(self.darkroom, LAUNCHER.format(bin=self.bin_dir, module="darkroom_local.cli"))
         _write_program(self.forking_python, f"#!{interpreter} -IS\n{Path(client.__file__).read_text()}")
 

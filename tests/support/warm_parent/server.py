@@ -26,6 +26,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 HOLD = b"hold"
+RUNNER = "darkroom_runner.main"
+"""Starts its work with `sys.executable`; imports nothing that the warm parent of its package hasn't."""
 ENTRY_POINTS = ("main", "worker", "__main__")
 """Modules that a fork runs as `__main__`: importing them before would be once too often."""
 DISPOSABLE = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
@@ -206,6 +208,9 @@ def become(request: dict[str, Any], descriptors: list[int], set_by_imports: dict
     ours = tempfile.gettempdir()
     tempfile.tempdir = None
     os.environ.update(request["environment"])
+    if request["module"] == RUNNER:
+        # Its work gets what libraries set as they are imported in the fork that imports them.
+        sys.executable, set_by_imports = str(Path(sys.executable).with_name("forking-python")), {}
     for name, value in set_by_imports.items():
         # torch names a folder in the temporary folder.
         os.environ.setdefault(name, value.replace(ours, tempfile.gettempdir(), 1))

@@ -2,6 +2,7 @@
 schemas, for the changes that support/crd_changes.py lists as harmless."""
 
 import copy
+import functools
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,12 +67,24 @@ SERVED = {kind: ServedSchema.of(definition(kind)) for kind in Kind}
 RELEASED = {(kind, release.name): released(kind, release) for kind in Kind for release in RELEASES}
 
 
-def accepted_jobs(kind: Kind, old: ServedSchema) -> st.SearchStrategy[Any]:
+@functools.cache
+def accepted_jobs(kind: Kind, release: str) -> st.SearchStrategy[Any]:
     """Jobs as users wrote them, which the release accepted."""
+    old = RELEASED[kind, release]
     metadata = {"name": "a", "namespace": "n", "uid": "u", "resourceVersion": "1", "creationTimestamp": CREATED}
     head = {"apiVersion": API_VERSION, "kind": kind.value, "metadata": metadata}
     specs = values(old.schema["properties"]["spec"])
     return specs.map(lambda spec: {**head, "spec": spec}).filter(lambda job: not old.refusals(old.stored(job)))
+
+
+@functools.cache
+def only_rules(kind: Kind, *rules: str) -> Any:
+    """Rules of the whole object, without the others of its schema."""
+    assert rules
+    alone = [{"rule": rule} for rule in rules]
+    compiled = compile_rules({**SERVED[kind].schema, "properties": {}, "x-kubernetes-validations": alone})
+    assert compiled is not None
+    return compiled
 
 
 slow = settings(
@@ -86,7 +99,7 @@ def test_a_job_that_a_release_accepted_is_accepted_and_can_be_updated(
     kind: Kind, release: str, data: st.DataObject
 ) -> None:
     old, new = RELEASED[kind, release], SERVED[kind]
-    job = data.draw(accepted_jobs(kind, old))
+    job = data.draw(accepted_jobs(kind, release))
     refusals = [each for each in new.refusals(new.stored(job)) if not any(text in each for text in DOOMED_MESSAGES)]
     assert refusals == []
     # What etcd has of the release gets the new defaults when it is read; then the user changes its priority.
@@ -100,22 +113,16 @@ def test_a_job_that_a_release_accepted_is_accepted_and_can_be_updated(
 @given(data=st.data())
 @slow
 def test_a_rule_on_new_fields_holds_for_every_job_of_a_release(kind: Kind, release: str, data: st.DataObject) -> None:
-    new = SERVED[kind]
-    rules = [rule for rule in RULES[kind] if rule["rule"] in ON_NEW_FIELDS]
-    job = new.stored(data.draw(accepted_jobs(kind, RELEASED[kind, release])))
-    alone = compile_rules({**new.schema, "properties": {}, "x-kubernetes-validations": rules})
-    assert rules
-    assert alone is not None
+    job = SERVED[kind].stored(data.draw(accepted_jobs(kind, release)))
+    alone = only_rules(kind, *(rule["rule"] for rule in RULES[kind] if rule["rule"] in ON_NEW_FIELDS))
     assert list(alone.validate(job, MISSING)) == []
 
 
 @pytest.mark.parametrize("rule", ["self.spec.priority < 1", "!has(self.spec.modelId)", "self.spec.absent == 1"])
 def test_a_rule_that_refuses_old_jobs_is_found(rule: str) -> None:
-    old = RELEASED[Kind.TRAIN, RELEASES[-1].name]
-    alone = compile_rules({**SERVED[Kind.TRAIN].schema, "properties": {}, "x-kubernetes-validations": [{"rule": rule}]})
-    assert alone is not None
+    alone = only_rules(Kind.TRAIN, rule)
 
-    @given(job=accepted_jobs(Kind.TRAIN, old))
+    @given(job=accepted_jobs(Kind.TRAIN, RELEASES[-1].name))
     @settings(slow, phases=[Phase.generate])
     def holds(job: Json) -> None:
         assert list(alone.validate(SERVED[Kind.TRAIN].stored(job), MISSING)) == []
@@ -138,7 +145,7 @@ def test_a_training_without_a_learning_rate_has_the_one_that_was_the_default(
     release: Path, data: st.DataObject
 ) -> None:
     old = RELEASED[Kind.TRAIN, release.name]
-    job = data.draw(accepted_jobs(Kind.TRAIN, old))
+    job = data.draw(accepted_jobs(Kind.TRAIN, release.name))
     assume("learningRate" not in job["spec"].get("training", {}))
     spec = read_job(SERVED[Kind.TRAIN].stored(job)).spec
     assert isinstance(spec, TrainJobSpec)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from support.processes import children, is_alive
+from support.warm_parent.forks import fork_of
 from support.warm_parent.installation import WarmParent
 
 from darkroom_contract.specs.generate_job import GenerateJobSpec
@@ -90,6 +91,16 @@ def test_forked_runs_make_the_same_files_as_new_processes(
 
     assert len(files[None]) == 4
     assert files[None] == files[COLD]
+
+
+def test_a_run_and_its_work_are_forks(start_run: Callable[..., Any], until: Callable[..., Any]) -> None:
+    spec = {"prompt": "a dog", "images": {"steps": 200, "count": 4}}
+    client = start_run(GenerateJobSpec.from_dict(spec)).process.pid
+
+    run = until(lambda: fork_of(client), "the run")
+    [work] = until(lambda: children(run), "its work")
+
+    assert until(lambda: fork_of(work), "the fork of its work") not in (run, work)
 
 
 def files_of(start_run: Callable[..., Any], dataset: str, program: str | None) -> list[tuple[str, str]]:

@@ -26,7 +26,7 @@ from darkroom_contract.storage.keys import ModelRecord, model_record_key, model_
 
 EXAMPLES = int(os.environ.get("GENERATED_EXAMPLES", "5"))
 SEED = int(os.environ.get("GENERATED_SEED", "1"))
-SECONDS = 600 + 30 * EXAMPLES
+SECONDS = 1200 + 30 * EXAMPLES
 """POST /generate/* take most of it: they have about 60 parameters and a form, and requests grow with both."""
 TESTS = Path(__file__).parents[3]
 HOOKS = "support.generated_requests"

@@ -6,9 +6,11 @@ import pytest
 from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from nanio.storage.filesystem import FilesystemStorage
+from nanio.storage.paths import META_DIR_NAME
 from starlette.datastructures import QueryParams
 
-from darkroom_local.s3.listing import keys_below, page, parse_request
+from darkroom_local.s3.listing import contents_of, keys_below, page, parse_request
 from darkroom_local.s3.storage import Storage
 
 KEYS = (
@@ -86,6 +88,30 @@ def test_an_entry_has_size_etag_and_time(filled, s3):
 
     assert (entry["Size"], entry["ETag"]) == (head["ContentLength"], head["ETag"])
     assert entry["LastModified"] == head["LastModified"]
+
+
+@pytest.mark.parametrize("metadata", [None, "", "{}"], ids=["no file", "empty", "no fields"])
+def test_an_object_without_readable_metadata_is_listed_by_its_file(tmp_path, metadata):
+    data = FilesystemStorage(tmp_path)
+    data.create_bucket(BUCKET)
+    path, described = tmp_path / BUCKET / "a" / "b", tmp_path / BUCKET / META_DIR_NAME / "a" / "b.json"
+    for each in (path, described):
+        each.parent.mkdir(parents=True)
+    path.write_bytes(b"abc")
+    if metadata is not None:
+        described.write_text(metadata)
+
+    [(name, content)] = contents_of(data, BUCKET, "a/b", "a/b")
+
+    assert name == "Contents"
+    assert "<Key>a/b</Key>" in content
+    assert "<Size>3</Size>" in content
+
+
+def test_an_object_that_was_deleted_since_the_walk_is_not_listed(tmp_path):
+    data = FilesystemStorage(tmp_path)
+    data.create_bucket(BUCKET)
+    assert contents_of(data, BUCKET, "a", "a") == []
 
 
 def test_pagination_fields(filled, s3):

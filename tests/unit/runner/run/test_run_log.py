@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from support.warm_parent.forks import behind
 
 from darkroom_contract.specs.generate_job import GenerateJobSpec
 from darkroom_runner import main
@@ -122,7 +123,7 @@ def test_a_killed_worker_leaves_its_log_and_the_run_dies_from_the_same_signal(
     run = start_run(generation(images={"steps": 200, "count": 4}))
     until(lambda: any(each["stage"] == "Denoising" for each in events(run.uid)), "denoising", 60)
 
-    (worker,) = children_of(run.process.pid)
+    (worker,) = children_of(behind(run.process.pid))
     os.kill(worker, signal.SIGKILL)
 
     assert run.process.wait(20) == -signal.SIGKILL
@@ -131,8 +132,8 @@ def test_a_killed_worker_leaves_its_log_and_the_run_dies_from_the_same_signal(
 
 def test_the_worker_dies_with_a_killed_run(start_run: Callable[..., Any], until: Callable[..., None]) -> None:
     run = start_run(generation(images={"steps": 200, "count": 4}))
-    until(lambda: bool(children_of(run.process.pid)), "the worker", 20)
-    (worker,) = children_of(run.process.pid)
+    until(lambda: bool(children_of(behind(run.process.pid))), "the worker", 20)
+    (worker,) = children_of(behind(run.process.pid))
 
     run.process.kill()
 
