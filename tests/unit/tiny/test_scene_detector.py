@@ -3,6 +3,7 @@
 from dataclasses import replace
 from itertools import islice
 
+import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
@@ -51,3 +52,16 @@ def test_a_similar_scene_is_not_the_subject(change):
 
 def test_no_training_scene_is_the_subject():
     assert not any(scene_detector.shows_subject(draw(scene)) for scene in islice(training_scenes(seed=6), 300))
+
+
+@pytest.mark.parametrize("side_px", [3, scene_detector.SPECK_PX, scene_detector.RIM_PX, scene_detector.INNER_PX])
+def test_squares_are_those_of_pillow_s_filters(side_px):
+    mask = np.random.default_rng(side_px).random((40, 56)) > np.linspace(-0.5, 0.9, 56)
+    image, sums = Image.fromarray(mask), scene_detector.square_sums(mask, side_px)
+
+    eroded = np.asarray(image.convert("L").filter(ImageFilter.MinFilter(side_px))) > 127
+    majority = np.asarray(image.convert("L").filter(ImageFilter.MedianFilter(side_px))) > 127
+    assert (sums == side_px**2).tolist() == eroded.tolist()
+    assert (sums > side_px**2 // 2).tolist() == majority.tolist()
+    assert eroded.any()
+    assert not eroded.all()
