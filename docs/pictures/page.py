@@ -76,7 +76,11 @@ def take_all(browser: Browser, client: httpx.Client) -> None:
     for each in drawn:
         wait_for(client, each)
     take(
-        browser, root, f"generate/{drawn[0]}", [("generate-light", DESKTOP, "light"), ("generate-phone", PHONE, "dark")]
+        browser,
+        root,
+        f"generate/{drawn[0]}",
+        [("generate-light", DESKTOP, "light"), ("generate-phone", PHONE, "dark")],
+        top=".stage",
     )
     take(browser, root, "gallery", [("gallery-light", DESKTOP, "light"), ("gallery-dark", DESKTOP, "dark")])
     take(browser, root, "models", [("models-light", DESKTOP, "light")])
@@ -128,18 +132,23 @@ def fill_training(page: Page) -> None:
     expect(page.get_by_role("img", name=re.compile("photo-"))).to_have_count(len(PHOTOS))
 
 
-def take(browser: Browser, root: str, view: str, shots: list[tuple[str, tuple[int, int], Scheme]]) -> None:
+def take(
+    browser: Browser, root: str, view: str, shots: list[tuple[str, tuple[int, int], Scheme]], top: str = "h1"
+) -> None:
+    """`top`: a phone begins there."""
     for name, size, scheme in shots:
         page = open_page(browser, root, size, scheme)
         page.goto(f"/#/{view}")
         expect(page.locator("[aria-busy=true], .skeleton")).to_have_count(0)
         page.wait_for_function(LOADED)
-        save(page, name)
+        save(page, name, top if size == PHONE else "h1")
         page.context.close()
 
 
-def save(page: Page, name: str) -> None:
+def save(page: Page, name: str, top: str = "h1") -> None:
     page.evaluate("() => scrollTo(0, 0)")
+    if top != "h1":
+        page.locator(top).evaluate("element => element.scrollIntoView({ block: 'start' })")
     with Image.open(io.BytesIO(page.screenshot(animations="disabled", caret="hide"))) as picture:
         picture.convert("RGB").save(HERE / f"page-{name}.webp", quality=QUALITY, method=6)
     print(f"docs/pictures/page-{name}.webp")

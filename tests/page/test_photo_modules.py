@@ -1,7 +1,13 @@
 """The photos of a training and their captions, as the page keeps them, run in a browser without a gateway."""
 
+import io
+
+import pytest
+from PIL import Image
 from playwright.sync_api import Page
 from support.page_modules import call
+
+from darkroom_contract.photos.reading import check_photo
 
 _PHOTOS = """(async () => {
   const canvas = document.createElement("canvas");
@@ -92,14 +98,57 @@ def test_photos_of_the_same_name_have_captions_of_their_own(modules: Page) -> No
     ]
 
 
-def test_written_caption_is_stored_in_place_of_the_one_before(modules: Page) -> None:
-    code = """(async () => {
-      const texts = async () => Promise.all((await m.storedPhotos()).map((file) => file.text()));
-      const store = (...parts) => m.storePhotos(parts.map((part, key) => ({ key, file: new File([part], "1.txt") })));
-      await store("photo", "one");
-      await store("photo", "two");
-      const stored = await texts();
-      await store();
-      return [stored, await texts()];
-    })()"""
-    assert call(modules, "photo_store.js", code) == [["photo", "two"], []]
+_GIF = "GIF89a and so on"
+
+
+def test_file_of_another_format_says_so_each_time_it_is_dropped(modules: Page) -> None:
+    fault = "GIF is not accepted: save it as JPEG or PNG."
+    photos = call(modules, "photos.js", _PHOTOS, [[["a.gif", _GIF]], [["a.gif", _GIF]]])
+    assert photos == [["a.gif", fault], ["a (2).gif", fault]]
+
+
+@pytest.mark.parametrize(
+    ("head", "fault"),
+    [
+        (b"GIF87a", "GIF is not accepted: save it"),
+        (b"II*\0", "TIFF is not accepted: save it"),
+        (b"\0\0\0\x0cJXL ", "JPEG XL is not accepted: save it"),
+        (b"<svg xmlns=", "SVG is not accepted: save it"),
+        (b"\0\0\0\x18ftypisom", "A video"),
+        (b"%PDF-1.4", "Not a photo"),
+    ],
+)
+def test_format_that_is_not_accepted_is_named(modules: Page, head: bytes, fault: str) -> None:
+    message = call(modules, "photo_checks.js", "m.formatFault(Uint8Array.from(given[0]))", list(head))
+    assert message.startswith(fault)
+    assert "JPEG" in message
+
+
+@pytest.mark.parametrize("kind", ["WEBP", "PNG", "AVIF"])
+def test_animation_says_that_its_first_picture_counts_as_the_gateway_reads_it(modules: Page, kind: str) -> None:
+    frames = [Image.new("RGB", (64, 64), color) for color in ("red", "blue")]
+    still, animated = io.BytesIO(), io.BytesIO()
+    frames[0].save(still, kind)
+    frames[0].save(animated, kind, save_all=True, append_images=frames[1:])
+    assert check_photo(animated.getvalue(), "a").size_px == (64, 64)
+
+    inspect = "Promise.all(given.map((bytes) => m.inspect(new File([Uint8Array.from(bytes)], 'a'))))"
+    found = call(modules, "photo_checks.js", inspect, list(still.getvalue()), list(animated.getvalue()))
+    assert [(each["fault"], each["note"]) for each in found] == [
+        ("", ""),
+        ("", "Animated: only its first picture counts."),
+    ]
+
+
+def test_one_of_two_copies_stays_marked_when_their_photo_is_removed(modules: Page) -> None:
+    code = f"""(async () => {{
+      await {_PHOTOS};
+      m.removePhoto(m.photos.peek()[0].id);
+      m.addPhotos([new File(["x"], "later.png")]);
+      while (m.checking.peek() > 0) await new Promise((done) => setTimeout(done));
+      return m.photos.peek().slice(0, 2).map(({{ file, fault }}) => [file.name, fault]);
+    }})()"""
+    assert call(modules, "photos.js", code, [[["1.png"], ["2.png"], ["3.png"]]]) == [
+        ["2.png", ""],
+        ["3.png", "The same photo as 2.png."],
+    ]

@@ -3,13 +3,13 @@
 import { ConfirmDialog } from "./components/dialogs.js";
 import { ignoreStrayDrops } from "./components/drop_zone.js";
 import { Icon } from "./components/icons.js";
-import { ProgressBar, ProgressText, titleOf } from "./components/job_status.js";
 import { KeyDialog } from "./components/key_dialog.js";
 import { Lightbox } from "./components/lightbox.js";
+import { NowRunning } from "./components/now_running.js";
 import { Toasts } from "./components/toasts.js";
 import { unfinished } from "./jobs.js";
 import { restorePhotos } from "./photos.js";
-import { enterSection, route, section, to } from "./router.js";
+import { route, section, to } from "./router.js";
 import { connection, gatewayWarning, reconnect } from "./session.js";
 import { askForKey, keyEntries } from "./key.js";
 import { html, useEffect, useRef, useValue } from "./ui.js";
@@ -106,16 +106,6 @@ function Navigation({ view }) {
       )}
     </ul>
   </nav>`;
-}
-
-function NowRunning() {
-  const job = useValue(unfinished).find(({ status }) => status === "Running" || status === "Starting");
-  if (!job) return null;
-  return html`<a class="now" href=${to("jobs", job.id)} onClick=${() => enterSection("queue")}>
-    <span class="now-title">${titleOf(job)}</span>
-    <span class="small muted"><${ProgressText} job=${job} /></span>
-    <${ProgressBar} job=${job} label=${`Progress of ${titleOf(job)}`} />
-  </a>`;
 }
 
 function Banner() {

@@ -10,7 +10,7 @@ export const models = signal(null);
 /** @typedef {{reference: string, native_px: number | null}} BaseModel */
 
 /** The cluster's default first. @type {{value: BaseModel[]}} */
-const baseModels = signal([]);
+export const baseModels = signal([]);
 
 /** Of SDXL, which most base models derive from. */
 const SDXL_PX = 1024;

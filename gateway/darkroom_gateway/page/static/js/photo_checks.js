@@ -29,6 +29,22 @@ export const MAX_CAPTION_CHARACTERS = 1000;
 /** Twice what a caption of that length can have. */
 export const MAX_CAPTION_BYTES = 8192;
 
+const HEIC_BRANDS = new Set(["heic", "heix", "heim", "heis", "hevc", "hevx", "hevm", "hevs", "mif1", "msf1"]);
+
+/** What people drop besides photos, by its first bytes. @type {Record<string, RegExp>} */
+const OTHER_FORMATS = {
+  GIF: /^GIF8/,
+  TIFF: /^(II\*\0|MM\0\*)/,
+  BMP: /^BM/,
+  "JPEG XL": /^(\xff\x0a|\0\0\0\x0cJXL )/,
+  "JPEG 2000": /^\0\0\0\x0cjP {2}/,
+  SVG: /^<(svg|\?xml)/i,
+  Video: /^(.{4}ftyp|\x1a\x45\xdf\xa3)/s,
+};
+
+/** As far as an animation is looked for. */
+const HEAD_BYTES = 4096;
+
 /** Of a folder, and of a file that was changed or removed after it was chosen. */
 const UNREADABLE = "Can't be read. Is it a folder?";
 
@@ -46,7 +62,33 @@ export function formatOf(head) {
   if (text.slice(4, 8) !== "ftyp") return "";
   const brand = text.slice(8);
   if (brand === "avif" || brand === "avis") return "AVIF";
-  return ["heic", "heix", "hevc", "heim", "heis", "mif1", "msf1"].includes(brand) ? "HEIC" : "";
+  return HEIC_BRANDS.has(brand) ? "HEIC" : "";
+}
+
+/**
+ * Why a file of another format can't be used.
+ *
+ * @param {Uint8Array} head
+ */
+export function formatFault(head) {
+  const text = String.fromCharCode(...head.subarray(0, 12));
+  const [name] = Object.entries(OTHER_FORMATS).find(([, start]) => start.test(text)) ?? [];
+  if (name === "Video") return "A video: save pictures of it as JPEG or PNG.";
+  return name ? `${name} is not accepted: save it as JPEG or PNG.` : "Not a photo: use JPEG, PNG, WebP, AVIF or HEIC.";
+}
+
+/**
+ * Whether a photo has several pictures, of which a training reads the first. By its first bytes: of a PNG, the chunk
+ * acTL comes before the pixels.
+ *
+ * @param {Uint8Array} head
+ */
+function isAnimated(head) {
+  const text = String.fromCharCode(...head);
+  const format = formatOf(head);
+  if (format === "WebP") return text.slice(12, 16) === "VP8X" && (head[20] & 2) > 0;
+  if (format === "PNG") return text.includes("acTL") && !text.slice(0, text.indexOf("acTL")).includes("IDAT");
+  return text.slice(8, 12) === "avis";
 }
 
 /** @param {number} width @param {number} height @returns {string} What is wrong with a size, or nothing. */
@@ -102,18 +144,20 @@ export async function inspect(file) {
   const none = { fault: "", note: "", thumbnail: "" };
   if (file.size === 0) return { ...none, fault: "The file is empty." };
   if (file.size > MAX_BYTES) return { ...none, fault: `${size(file.size)} is too large: at most 25 MiB.` };
-  const head = await file.slice(0, 16).arrayBuffer().catch(() => null);
-  if (!head) return { ...none, fault: UNREADABLE };
-  const format = formatOf(new Uint8Array(head));
-  if (!format) return { ...none, fault: "Not a photo: use JPEG, PNG, WebP, AVIF or HEIC." };
+  const read = await file.slice(0, HEAD_BYTES).arrayBuffer().catch(() => null);
+  if (!read) return { ...none, fault: UNREADABLE };
+  const head = new Uint8Array(read);
+  const format = formatOf(head);
+  if (!format) return { ...none, fault: formatFault(head) };
+  const note = isAnimated(head) ? "Animated: only its first picture counts." : "";
   try {
     const bitmap = await createImageBitmap(file);
     const fault = sizeFault(bitmap.width, bitmap.height);
     const thumbnail = await thumbnailOf(bitmap);
     bitmap.close();
-    return { ...none, fault, thumbnail };
+    return { fault, note, thumbnail };
   } catch {
-    if (format === "HEIC" || format === "AVIF") return { ...none, note: `${format}: this browser has no preview.` };
+    if (format === "HEIC" || format === "AVIF") return { ...none, note: note || `${format}: this browser has no preview.` };
     return { ...none, fault: `Damaged: the ${format} file can't be read to its end.` };
   }
 }

@@ -16,25 +16,28 @@ export const checking = signal(0);
 /** Captions and masks without a photo: it may come later. @type {{value: File[], peek(): File[]}} */
 export const leftovers = signal([]);
 
-/** Numbers of this visit are higher than those of the last one, whose photos are stored under them. */
-let lastNumber = Date.now() * 3;
+/** The id of the newest photo. It is stored under this number, its caption and its mask under the next two. */
+let lastNumber = 0;
+const NUMBERS = 3;
 /** @type {Promise<void>} */
 let work = Promise.resolve();
 
 /** @param {File[]} files Photos, captions and masks, in any order. */
 export function addPhotos(files) {
   checking.value += files.length;
-  work = work.then(() => addAll(files)).catch(sayError).then(save);
+  const check = (/** @type {File} */ file) => checked(file, (lastNumber += NUMBERS));
+  work = work.then(() => addAll(files, check)).catch(sayError).then(() => save());
 }
 
-/** @param {File[]} files */
-async function addAll(files) {
+/** @param {File[]} files @param {(file: File) => Promise<Photo>} check */
+async function addAll(files, check) {
   const added = files.filter((file) => isCaption(file) || isMask(file));
   let left = files.length;
   try {
     for (const file of files.filter((each) => !added.includes(each))) {
-      const photo = await checked(file);
+      const photo = await check(file);
       photos.value = [...photos.value, photo];
+      save();
       checking.value -= 1;
       left -= 1;
     }
@@ -46,16 +49,26 @@ async function addAll(files) {
   }
 }
 
-/** @param {File} file @returns {Promise<Photo>} */
-async function checked(file) {
+/** @param {File} file @param {number} number @returns {Promise<Photo>} */
+async function checked(file, number) {
   const own = withOwnStem(file);
-  const photo = { id: String((lastNumber += 3)), file: own, caption: null, captionText: "", mask: null, cause: null };
-  for (const other of photos.peek()) {
-    if (await isSame(file, other.file)) {
-      return { ...photo, thumbnail: other.thumbnail, note: "", fault: `The same photo as ${other.file.name}.` };
-    }
+  const found = await examined(file, photos.peek());
+  return { id: String(number), file: own, caption: null, captionText: "", mask: null, cause: null, ...found };
+}
+
+/**
+ * What a photo looks like, and what is wrong with it. A file that can't be used says why, however often it is there.
+ *
+ * @param {File} file @param {Photo[]} others Photos that must not be the same one.
+ */
+async function examined(file, others) {
+  const found = await inspect(file);
+  for (const other of found.fault ? [] : others) {
+    if (!(await isSame(file, other.file))) continue;
+    URL.revokeObjectURL(found.thumbnail);
+    return { thumbnail: other.thumbnail, note: "", fault: `The same photo as ${other.file.name}.` };
   }
-  return { ...photo, ...(await inspect(file)) };
+  return found;
 }
 
 /**
@@ -127,6 +140,12 @@ async function checkAttached(id) {
   return update(id, found);
 }
 
+/** The photos before another one. @param {string} id */
+function before(id) {
+  const all = photos.peek();
+  return all.slice(0, all.findIndex((photo) => photo.id === id));
+}
+
 /** @param {string} id @param {Partial<Photo>} changes */
 function update(id, changes) {
   photos.value = photos.peek().map((photo) => (photo.id === id ? { ...photo, ...changes } : photo));
@@ -139,9 +158,9 @@ export function removePhoto(id) {
   if (gone?.thumbnail && !photos.peek().some((photo) => photo.thumbnail === gone.thumbnail)) {
     URL.revokeObjectURL(gone.thumbnail);
   }
-  // Its former duplicate is now the only copy.
-  const orphans = photos.peek().filter((photo) => photo.fault === `The same photo as ${gone?.file.name}.`);
-  for (const photo of orphans) work = work.then(async () => update(photo.id, await inspect(photo.file)));
+  // The first of its copies is now the only one.
+  const copies = photos.peek().filter((photo) => photo.fault === `The same photo as ${gone?.file.name}.`);
+  for (const copy of copies) work = work.then(async () => update(copy.id, await examined(copy.file, before(copy.id))));
   save();
 }
 
@@ -170,16 +189,24 @@ export function markFaults(faults) {
   return marked;
 }
 
-function save() {
+/** @param {boolean} [isAll] Whether everything of before a reload is there. */
+function save(isAll = false) {
   return storePhotos(
     photos.peek().flatMap(({ id, file, caption, mask }) =>
       [file, caption, mask].flatMap((each, index) => (each ? [{ key: Number(id) + index, file: each }] : [])),
     ),
+    isAll,
   );
 }
 
-/** Bring back the photos of before a reload. */
-export async function restorePhotos() {
-  const files = await storedPhotos();
-  if (files.length > 0 && photos.peek().length === 0 && checking.peek() === 0) addPhotos(files);
+/** Bring back the photos of before a reload, with their numbers. Those that are added meanwhile come after them. @returns {Promise<void>} */
+export function restorePhotos() {
+  work = work.then(storedPhotos).then(async (stored) => {
+    const numbers = new Map(stored.map(({ key, file }) => [file, key]));
+    lastNumber = Math.max(0, ...stored.map(({ key }) => key - (key % NUMBERS)));
+    checking.value += stored.length;
+    await addAll([...numbers.keys()], (file) => checked(file, numbers.get(file) ?? 0));
+    await save(true);
+  }).catch(sayError);
+  return work;
 }

@@ -1,5 +1,6 @@
 /** Labelled form fields. An error takes the place of the hint, and is announced with the field. */
 
+import { keyboardFor } from "../numbers.js";
 import { html } from "../ui.js";
 
 /**
@@ -31,30 +32,36 @@ export function Field({ id, label, hint, error, children }) {
  * @property {string} [hint]
  * @property {string} [error]
  * @property {string} [type]
+ * @property {import("../numbers.js").Bounds} [bounds] Of a number. The field takes any text: one of the type `number`
+ *   has none where it can't be read as one, and nobody could say what is wrong with it.
+ * @property {string[]} [suggestions] What may be meant.
  * @property {number} [rows] More than one: a text area.
  * @property {string} [placeholder]
- * @property {number} [min]
- * @property {number} [max]
- * @property {number | string} [step]
  * @property {number} [maxLength]
  * @property {boolean} [required]
  * @property {string} [autocomplete]
  *
  * @param {TextProperties} properties
  */
-export function TextField({ id, label, hint, error, value, onInput, type = "text", rows = 1, autocomplete = "off", ...rest }) {
+export function TextField({ id, label, hint, error, value, onInput, type = "text", rows = 1, autocomplete = "off", bounds, suggestions = [], ...rest }) {
   const shared = {
     id,
     name: id,
     value,
     autocomplete,
+    inputmode: bounds && keyboardFor(bounds),
+    list: suggestions.length > 0 ? `${id}-list` : undefined,
     "aria-invalid": error ? "true" : undefined,
     "aria-describedby": hint || error ? `${id}-hint` : undefined,
-    onInput: (/** @type {Event} */ event) => onInput(/** @type {HTMLInputElement} */ (event.currentTarget).value),
+    onInput: (/** @type {Event} */ event) => {
+      const text = /** @type {HTMLInputElement} */ (event.currentTarget).value;
+      onInput(bounds ? text.trim() : text);
+    },
     ...rest,
   };
   return html`<${Field} id=${id} label=${label} hint=${hint} error=${error}>
     ${rows > 1 ? html`<textarea rows=${rows} ...${shared}></textarea>` : html`<input type=${type} ...${shared} />`}
+    ${suggestions.length > 0 && html`<datalist id=${`${id}-list`}>${suggestions.map((each) => html`<option value=${each}></option>`)}</datalist>`}
   <//>`;
 }
 

@@ -1,6 +1,7 @@
 /** What a job is doing, in words and as a bar. */
 
 import { duration, place, stageName, stageUnit } from "../format.js";
+import { unfinished } from "../jobs.js";
 import { liveOf } from "../live.js";
 import { html, useNow, useValue } from "../ui.js";
 
@@ -50,20 +51,29 @@ function remaining(seconds, updated, now) {
   return Math.max(1, seconds - Math.min(age, 30));
 }
 
-/** @param {Job} job @param {import("../types.js").Progress | null} progress @param {number} now */
+/**
+ * What a job is doing, and of a running one how long it will take.
+ *
+ * @param {Job} job @param {import("../types.js").Progress | null} progress @param {number} now
+ * @returns {[what: string, left: string]}
+ */
 export function describe(job, progress, now) {
+  const seconds = job.status === "Running" && !job.deleting ? progress?.estimated_remaining_seconds : null;
+  const left = seconds ? `${duration(remaining(seconds, progress?.updated, now))} left` : "";
+  return [action(job, progress, now), left];
+}
+
+/** @param {Job} job @param {import("../types.js").Progress | null} progress @param {number} now */
+function action(job, progress, now) {
   if (job.deleting) return "Stopping, then it is removed";
   if (job.status === "Queued") return waiting(job, now);
   if (job.status === "Suspended") return "Suspended. It keeps its progress until you resume it.";
-  if (job.status === "Starting") return "Starting its run";
+  if (job.status === "Starting") return "Getting ready";
   if (job.status === "Succeeded") return job.started && job.completed ? `Took ${between(job.started, job.completed)}` : "";
   if (job.status === "Failed") return job.started && job.completed ? `After ${between(job.started, job.completed)}` : "";
-  if (!progress) return "Starting its run";
-  const parts = [stageName(progress.stage, job.kind)];
-  if (progress.total) parts.push(`${stageUnit(progress.stage)} ${progress.step ?? 0} of ${progress.total}`);
-  const left = progress.estimated_remaining_seconds;
-  if (left) parts.push(`${duration(remaining(left, progress.updated, now))} left`);
-  return parts.join(" · ");
+  if (!progress) return "Getting ready";
+  const stage = stageName(progress.stage, job.kind);
+  return progress.total ? `${stage} · ${stageUnit(progress.stage)} ${progress.step ?? 0} of ${progress.total}` : stage;
 }
 
 /** @param {Job} job @param {number} now */
@@ -72,11 +82,20 @@ function waiting(job, now) {
     const seconds = (Date.parse(job.next_attempt) - now) / 1000;
     return seconds > 0 ? `Trying again in ${duration(seconds)}` : "Trying again shortly";
   }
+  const training = trainingOf(job);
+  if (training?.status === "Suspended") return `Waits until the training of ${training.model_id} is resumed`;
   const { position, estimated_start: start } = job.queue ?? {};
   if (position === null || position === undefined) return "Waiting for its turn";
   if (!start) return place(position);
   const seconds = (Date.parse(start) - now) / 1000;
-  return `${place(position)} · starts ${seconds > 5 ? `in about ${duration(seconds)}` : "any moment"}`;
+  if (seconds > 5) return `${place(position)} · starts in about ${duration(seconds)}`;
+  return position === 0 ? `${place(position)} · starts any moment` : place(position);
+}
+
+/** The training that a generation waits for: its model is not ready before. @param {Job} job */
+function trainingOf(job) {
+  const model = job.kind === "GenerateJob" ? job.model_id?.split("@")[0] : null;
+  return model ? unfinished.peek().find((each) => each.kind === "TrainJob" && each.model_id === model) : undefined;
 }
 
 /** @param {string} start @param {string} end */
@@ -88,7 +107,10 @@ function between(start, end) {
 export function ProgressText({ job }) {
   const progress = useProgress(job);
   const now = useNow(1);
-  return html`<span>${describe(job, progress, now)}</span>`;
+  const [what, left] = describe(job, progress, now);
+  return html`<span class="progress-text">
+    <span class="what">${what}</span>${left && html`<span class="what"> · </span><span class="left">${left}</span>`}
+  </span>`;
 }
 
 /** @param {{job: Job, label?: string}} properties */

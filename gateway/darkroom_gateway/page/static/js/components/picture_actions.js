@@ -1,6 +1,6 @@
 /** What can be done with a generated picture: again with another seed, delete. */
 
-import { deleteJob } from "../jobs.js";
+import { deleteJob, isFinished } from "../jobs.js";
 import { once } from "../once.js";
 import { go } from "../router.js";
 import { randomSeed } from "../seeds.js";
@@ -44,7 +44,7 @@ export function askToDelete(job, after) {
     text:
       job.kind === "TrainJob"
         ? "Its photos, samples and log are deleted for good. The trained model stays."
-        : `${count > 1 ? `All ${count} of its files are` : "Its files are"} deleted for good.`,
+        : `${isFinished(job) ? "" : "It stops. "}${count > 1 ? `All ${count} of its files are` : "Its files are"} deleted for good.`,
     yes: "Delete",
     isDangerous: true,
     async act() {

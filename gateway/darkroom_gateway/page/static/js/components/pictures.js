@@ -46,13 +46,23 @@ function Sharpening({ job, seed, preview }) {
   if (!preview) return html`<div class="picture waiting" style=${style} aria-label=${`Picture with seed ${seed}, not begun`}></div>`;
   const total = job.spec.images?.steps ?? 30;
   const blur = Math.max(0, 1 - preview.step / total) * 10;
-  return html`<div class="picture waiting" style=${style}>
+  return html`<div class="picture" style=${style}>
     <img
-      src=${`data:image/jpeg;base64,${preview.jpeg}`}
+      src=${addressOf(preview)}
       alt=${`Preview after ${preview.step} of ${total} steps`}
       style=${{ filter: `blur(${blur.toFixed(1)}px)` }}
     />
   </div>`;
+}
+
+/** @param {import("../types.js").Preview} preview */
+function addressOf(preview) {
+  return `data:image/jpeg;base64,${preview.jpeg}`;
+}
+
+/** The last preview, until the finished picture is loaded. @param {import("../types.js").Preview | undefined} preview */
+function behind(preview) {
+  return preview ? { backgroundImage: `url(${addressOf(preview)})` } : {};
 }
 
 /** @param {{job: Job}} properties */
@@ -72,11 +82,11 @@ export function Pictures({ job }) {
         type="button"
         key=${image.name}
         class="picture"
-        style=${shapeOf(width, height)}
+        style=${{ ...shapeOf(width, height), ...behind(previews.get(image.seed ?? -1)) }}
         aria-label=${`Open the picture with seed ${image.seed}`}
         onClick=${() => openLightbox(images.map((each) => ({ job, artifact: each, fresh: () => freshArtifact(job, each) })), index)}
       >
-        <img src=${image.url} alt=${job.prompt} loading="lazy" decoding="async" onError=${() => refreshLinks(job, image)} />
+        <img src=${image.url} alt=${job.prompt} decoding="async" onError=${() => refreshLinks(job, image)} />
       </button>`,
     )}
     ${pending.map((seed) => html`<${Sharpening} key=${seed} job=${job} seed=${seed} preview=${previews.get(seed)} />`)}

@@ -1,4 +1,4 @@
-/** All generated pictures and clips, newest first. */
+/** All generated pictures and clips, newest first; those of a running job as soon as they are finished. */
 
 import { messageOf } from "../api.js";
 import { BusyButton } from "../components/busy_button.js";
@@ -6,9 +6,10 @@ import { Download } from "../components/download.js";
 import { Icon } from "../components/icons.js";
 import { openLightbox } from "../components/lightbox.js";
 import { again, askToDelete } from "../components/picture_actions.js";
+import { StatusChip } from "../components/job_status.js";
 import { Clip, artifacts } from "../components/pictures.js";
 import { useReconnected } from "../components/reconnected.js";
-import { freshArtifact, jobs, loadPage, refreshLinks } from "../jobs.js";
+import { freshArtifact, isFinished, jobs, loadPage, refreshLinks } from "../jobs.js";
 import { models } from "../models.js";
 import { go, to } from "../router.js";
 import { html, useEffect, useMemo, useRef, useState, useValue } from "../ui.js";
@@ -69,7 +70,7 @@ export function GalleryView() {
   const known = useValue(models) ?? [];
   const all = useValue(jobs);
   const pages = usePages({ kind: "GenerateJob", status: "Succeeded", q, model_id: model });
-  const shown = useMemo(() => picturesOf(all, pages.ids, q, model), [all, pages.ids, q, model]);
+  const shown = useMemo(() => picturesOf(all, pages, q, model), [all, pages.ids, pages.next, pages.isLoading, q, model]);
   return html`<header class="view-head">
       <div><h1>Gallery</h1></div>
       <div class="filters">
@@ -92,17 +93,19 @@ export function GalleryView() {
 }
 
 /**
- * @param {Map<string, Job>} all @param {string[]} ids @param {string} q @param {string} model
+ * @param {Map<string, Job>} all
+ * @param {{ids: string[], next: string | null, isLoading: boolean, fault: string}} pages
+ * @param {string} q @param {string} model
  */
-function picturesOf(all, ids, q, model) {
-  const listed = new Set(ids);
+export function picturesOf(all, pages, q, model) {
+  const listed = new Set(pages.ids);
   const words = q.toLowerCase();
   const newest = [...all.values()].filter(
     (job) =>
       job.kind === "GenerateJob" &&
-      job.status === "Succeeded" &&
+      job.status !== "Failed" &&
       !job.deleting &&
-      (listed.has(job.id) || isNewer(job, all.get(ids[0]))) &&
+      (!isFinished(job) || listed.has(job.id) || isReached(job, all, pages)) &&
       job.prompt.toLowerCase().includes(words) &&
       (!model || job.model_id === model),
   );
@@ -110,9 +113,16 @@ function picturesOf(all, ids, q, model) {
   return newest.flatMap((job) => [...artifacts(job, "video"), ...artifacts(job, "image")].map((artifact) => ({ job, artifact })));
 }
 
-/** @param {Job} job @param {Job | undefined} first */
-function isNewer(job, first) {
-  return first !== undefined && job.created > first.created;
+/**
+ * Whether a finished job that no page has named belongs between those that are shown: it has finished meanwhile. The
+ * older ones come with their page, so that none appears in a gap.
+ *
+ * @param {Job} job @param {Map<string, Job>} all @param {Parameters<typeof picturesOf>[1]} pages
+ */
+function isReached(job, all, { ids, next, isLoading, fault }) {
+  const oldest = all.get(ids[ids.length - 1]);
+  if (oldest && job.created >= oldest.created) return true;
+  return next === null && !isLoading && !fault;
 }
 
 /** @param {{job: Job, artifact: import("../types.js").Artifact}[]} shown @param {number} index */
@@ -145,8 +155,16 @@ function Tile({ job, artifact, onOpen }) {
         </button>
       </div>
     </div>
-    <p class="muted small">${artifact.seed === null ? "Clip" : `Seed ${artifact.seed}`} · ${job.model_id ?? "Base model"}</p>
+    <p class="muted small">
+      <${Unfinished} job=${job} />${artifact.seed === null ? "Clip" : `Seed ${artifact.seed}`} · ${job.model_id ?? "Base model"}
+    </p>
   </li>`;
+}
+
+/** That a job still makes other pictures, or its clip. @param {{job: Job}} properties */
+function Unfinished({ job }) {
+  if (isFinished(job)) return null;
+  return job.status === "Running" ? html`<span class="chip running">More to come</span> ` : html`<${StatusChip} job=${job} /> `;
 }
 
 /** @param {{isFiltered: boolean}} properties */

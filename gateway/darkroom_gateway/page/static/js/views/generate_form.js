@@ -1,6 +1,7 @@
 /** The fields of the generation form, and the spec that they make. Pure, except for the stored draft. */
 
 import { readDraft, writeDraft } from "../drafts.js";
+import { numberFault } from "../numbers.js";
 import { randomSeed } from "../seeds.js";
 import { setPath } from "./train_fields.js";
 
@@ -122,12 +123,16 @@ export function isClip(draft, hasFile) {
   return draft.startUse === "animate" && (hasFile || draft.start !== null);
 }
 
-/** @param {string} text @param {number} min @param {number} max @param {number} [multiple] */
-function numberFault(text, min, max, multiple = 0) {
-  const value = Number(text);
-  if (text !== "" && Number.isFinite(value) && value >= min && value <= max && (!multiple || value % multiple === 0)) return "";
-  return multiple ? `A multiple of ${multiple} from ${min} to ${max}.` : `From ${min} to ${max}.`;
-}
+/** @type {Record<"width" | "height" | "seed" | "steps" | "guidanceScale" | "frames" | "motion", import("../numbers.js").Bounds>} */
+export const BOUNDS = {
+  width: { min: 64, max: 2048, isWhole: true, multiple: 8 },
+  height: { min: 64, max: 2048, isWhole: true, multiple: 8 },
+  seed: { min: 0, max: 4294967287, isWhole: true },
+  steps: { min: 1, max: 200, isWhole: true },
+  guidanceScale: { min: 0, max: 30 },
+  frames: { min: 2, max: 50, isWhole: true },
+  motion: { min: 0, max: 1023, isWhole: true },
+};
 
 /**
  * @param {GenerateDraft} draft @param {boolean} hasFile Whether a start picture was dropped.
@@ -138,18 +143,12 @@ export function faultsOf(draft, hasFile) {
   const faults = {};
   const clip = isClip(draft, hasFile);
   if (!draft.prompt.trim()) faults.prompt = clip ? "Give the clip a description: you find it again by it." : "Describe the picture.";
-  /** @type {[keyof GenerateDraft, number, number, number, boolean][]} */
-  const numbers = [
-    ["width", 64, 2048, 8, !clip && draft.size === "custom"],
-    ["height", 64, 2048, 8, !clip && draft.size === "custom"],
-    ["seed", 0, 4294967287, 0, true],
-    ["steps", 1, 200, 0, !clip],
-    ["guidanceScale", 0, 30, 0, !clip],
-    ["frames", 2, 50, 0, clip || draft.video],
-    ["motion", 0, 1023, 0, clip || draft.video],
-  ];
-  for (const [name, min, max, multiple, isUsed] of numbers) {
-    const fault = isUsed && draft[name] !== "" ? numberFault(String(draft[name]), min, max, multiple) : "";
+  const isSized = !clip && draft.size === "custom";
+  const moves = clip || draft.video;
+  /** @type {Record<keyof typeof BOUNDS, boolean>} */
+  const isUsed = { width: isSized, height: isSized, seed: true, steps: !clip, guidanceScale: !clip, frames: moves, motion: moves };
+  for (const name of /** @type {(keyof typeof BOUNDS)[]} */ (Object.keys(BOUNDS))) {
+    const fault = isUsed[name] ? numberFault(draft[name], BOUNDS[name]) : "";
     if (fault) faults[name] = fault;
   }
   return faults;

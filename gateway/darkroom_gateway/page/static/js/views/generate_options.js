@@ -4,7 +4,7 @@ import { html, useMemo, useValue } from "../ui.js";
 import { Segmented, Select, Slider, TextField, Toggle } from "../components/fields.js";
 import { unfinished } from "../jobs.js";
 import { models, useNativePx } from "../models.js";
-import { PROFILES, PROFILE_HINTS, SCHEDULERS, hasGuidance, sizesOf } from "./generate_form.js";
+import { BOUNDS, PROFILES, PROFILE_HINTS, SCHEDULERS, hasGuidance, sizesOf } from "./generate_form.js";
 
 /**
  * @typedef {import("./generate_form.js").GenerateDraft} GenerateDraft
@@ -69,7 +69,7 @@ export function PictureOptions({ draft, change, faults }) {
     ${draft.size === "custom" && html`<div class="field-pair">
       ${/** @type {("width" | "height")[]} */ (["width", "height"]).map(
         (side) => html`<${TextField}
-          key=${side} id=${`generate-${side}`} label=${side === "width" ? "Width" : "Height"} type="number" min=${64} max=${2048} step=${8}
+          key=${side} id=${`generate-${side}`} label=${side === "width" ? "Width" : "Height"} bounds=${BOUNDS[side]}
           placeholder=${nativePx} value=${draft[side]} error=${faults[side]} onInput=${(/** @type {string} */ text) => change({ [side]: text })}
         />`,
       )}
@@ -83,9 +83,9 @@ export function PictureOptions({ draft, change, faults }) {
 /** @param {Shared & {clip: boolean}} properties `clip`: nothing but a clip of the start picture is made. */
 export function MoreOptions({ draft, change, faults, clip }) {
   const isFaulty = useMemo(() => ["seed", "steps", "guidanceScale", "frames", "motion"].some((name) => faults[name]), [faults]);
-  /** @param {keyof GenerateDraft} name @param {string} label @param {string} placeholder @param {string} hint */
+  /** @param {keyof typeof BOUNDS} name @param {string} label @param {string} placeholder @param {string} hint */
   const number = (name, label, placeholder, hint) => html`<${TextField}
-    id=${`generate-${name}`} label=${label} type="number" step="any" placeholder=${placeholder} hint=${hint} value=${draft[name]}
+    id=${`generate-${name}`} label=${label} bounds=${BOUNDS[name]} placeholder=${placeholder} hint=${hint} value=${draft[name]}
     error=${faults[name]} onInput=${(/** @type {string} */ text) => change({ [name]: text })}
   />`;
   return html`<details class="advanced" open=${isFaulty || undefined}>

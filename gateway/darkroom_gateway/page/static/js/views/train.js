@@ -7,13 +7,13 @@ import { PhotoPicker } from "../components/photo_picker.js";
 import { Sending, UploadProgress } from "../components/sending.js";
 import { say, sayError } from "../components/toasts.js";
 import { useDraft } from "../drafts.js";
-import { models } from "../models.js";
+import { baseModels, models } from "../models.js";
 import { setFault } from "../photo_checks.js";
 import { checking, clearPhotos, markFaults, photos } from "../photos.js";
 import { go, route } from "../router.js";
 import { submitTraining } from "../submissions.js";
 import { html, useEffect, useValue } from "../ui.js";
-import { ADVANCED, EMPTY, changedFields, faultsOf, specOf } from "./train_fields.js";
+import { ADVANCED, EMPTY, STEPS, changedFields, faultsOf, specOf } from "./train_fields.js";
 
 /** @typedef {import("./train_fields.js").TrainDraft} TrainDraft */
 
@@ -126,7 +126,7 @@ function MainFields({ draft, change, faults }) {
       onInput=${(/** @type {string} */ prompt) => change({ prompt })}
     />
     <${TextField}
-      id=${fieldId("maxSteps")} label="Steps" type="number" min=${1} max=${20000} step=${1} value=${draft.maxSteps}
+      id=${fieldId("maxSteps")} label="Steps" bounds=${STEPS} value=${draft.maxSteps}
       error=${faults.maxSteps} hint="500 suit a handful of photos. More learn it better, until it overfits."
       onInput=${(/** @type {string} */ maxSteps) => change({ maxSteps })}
     />
@@ -145,6 +145,7 @@ function MainFields({ draft, change, faults }) {
 /** @param {{draft: TrainDraft, change: (changes: Partial<TrainDraft>) => void, faults: Record<string, string>}} properties */
 function AdvancedFields({ draft, change, faults }) {
   const isFaulty = ADVANCED.some(({ path }) => faults[path]);
+  const bases = useValue(baseModels).map(({ reference }) => reference);
   return html`<details class="advanced" open=${isFaulty || undefined}>
     <summary>Advanced</summary>
     <div class="field-grid">
@@ -161,8 +162,9 @@ function AdvancedFields({ draft, change, faults }) {
         const value = draft.advanced[field.path] ?? "";
         if (field.type === "flag") return html`<${Toggle} ...${shared} checked=${value !== ""} />`;
         if (field.type === "choice") return html`<${Select} ...${shared} value=${value} options=${field.options} />`;
-        const bounds = field.type === "number" ? { type: "number", min: field.min, max: field.max, step: "any" } : { maxLength: 1000 };
-        return html`<${TextField} ...${shared} ...${bounds} value=${value} placeholder=${field.placeholder} />`;
+        const limits = field.bounds ? { bounds: field.bounds } : { maxLength: 1000 };
+        const suggestions = field.path === "baseModel" ? bases : [];
+        return html`<${TextField} ...${shared} ...${limits} value=${value} placeholder=${field.placeholder} suggestions=${suggestions} />`;
       })}
     </div>
   </details>`;

@@ -1,0 +1,98 @@
+"""What the page says of an unfinished job, and that nothing of it is cut off."""
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page, expect
+from support.page_modules import call
+
+_JOB = """const job = (id, status, more) => ({ id, kind: "GenerateJob", status, prompt: "a dog", priority: 0,
+    model_id: null, queue: null, created: "2026-11-29T12:00:00Z", completed: null, spec: {}, artifacts: [], ...more });
+  const { html, render } = await import("/js/ui.js");
+  const { handleEvent } = await import("/js/jobs.js");"""
+
+
+@pytest.fixture
+def styled(modules: Page) -> Iterator[Page]:
+    """The empty page with the style sheets."""
+    for name in ("base", "controls", "views", "shell"):
+        modules.add_style_tag(url=f"/css/{name}.css")
+    yield modules
+    modules.evaluate("""async () => {
+      const { render } = await import("/js/ui.js");
+      render(null, document.body);
+      document.head.replaceChildren();
+    }""")
+
+
+_NOW_RUNNING = f"""(async () => {{
+  {_JOB}
+  const progress = {{ stage: "DrawingClassImages", step: 11999, total: 20000, estimated_remaining_seconds: 4800 }};
+  handleEvent("job", job("now", "Running", {{ kind: "TrainJob", model_id: "a-rather-long-name", progress }}));
+  render(html`<div class="shell">
+    <header class="side"><a class="brand">Darkroom</a><${{m.NowRunning}} /></header><main></main>
+  </div>`, document.body);
+  const [card, left] = [".now", ".now .left"].map((each) => document.querySelector(each).getBoundingClientRect());
+  const cut = [...document.querySelectorAll(".now .small, .now .progress-text, .now .left")].filter(
+    (each) => getComputedStyle(each).display !== "inline" && each.scrollWidth > each.clientWidth + 1);
+  const isInside = left.left >= card.left && left.right <= card.right && card.right <= innerWidth;
+  handleEvent("deleted", {{ id: "now" }});
+  return [left.width > 20, isInside, cut.length];
+}})()"""
+
+
+@pytest.mark.parametrize("width", [320, 390, 700, 961, 1280])
+def test_time_that_is_left_is_never_cut_off(styled: Page, width: int) -> None:
+    styled.set_viewport_size({"width": width, "height": 700})
+    assert call(styled, "components/now_running.js", _NOW_RUNNING) == [True, True, 0]
+
+
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [
+        ("Suspended", "Waits until the training of my-dog is resumed"),
+        ("Running", "Next in the queue · starts any moment"),
+    ],
+)
+def test_picture_that_waits_for_a_suspended_training_says_so(modules: Page, status: str, text: str) -> None:
+    code = f"""(async () => {{
+      {_JOB}
+      handleEvent("job", job("training", given[0], {{ kind: "TrainJob", model_id: "my-dog" }}));
+      const queue = {{ position: 0, estimated_start: "2026-11-29T12:00:00Z" }};
+      const found = m.describe(job("picture", "Queued", {{ model_id: "my-dog@200", queue }}), null, Date.now());
+      handleEvent("deleted", {{ id: "training" }});
+      return found;
+    }})()"""
+    assert call(modules, "components/job_status.js", code, status) == [text, ""]
+
+
+@pytest.mark.parametrize(
+    ("position", "seconds", "text"),
+    [
+        (0, 60, "Next in the queue · starts in about 1 min"),
+        (0, -9, "Next in the queue · starts any moment"),
+        (2, 60, "2 ahead in the queue · starts in about 1 min"),
+        (2, -9, "2 ahead in the queue"),
+    ],
+)
+def test_job_with_others_ahead_does_not_start_any_moment(modules: Page, position: int, seconds: int, text: str) -> None:
+    code = f"""(async () => {{
+      {_JOB}
+      const now = Date.now();
+      const queue = {{ position: given[0], estimated_start: new Date(now + given[1] * 1000).toISOString() }};
+      return m.describe(job("late", "Queued", {{ queue }}), null, now);
+    }})()"""
+    assert call(modules, "components/job_status.js", code, position, seconds) == [text, ""]
+
+
+@pytest.mark.parametrize("kind", ["primary", "danger", "danger-text"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_button_keeps_the_colour_of_its_text_under_the_mouse(styled: Page, kind: str, scheme: str) -> None:
+    styled.emulate_media(color_scheme="dark" if scheme == "dark" else "light", reduced_motion="reduce")
+    code = "m.render(m.html`<button class=${given[0]}>Go</button>`, document.body)"
+    styled.mouse.move(600, 600)
+    call(styled, "ui.js", code, f"button {kind}")
+    button = styled.get_by_role("button")
+    color = button.evaluate("button => getComputedStyle(button).color")
+    button.hover()
+    expect(button).to_have_css("color", color)
