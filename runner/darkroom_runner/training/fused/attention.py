@@ -1,6 +1,6 @@
 """An attention layer with LoRA adapters, its normalisation and its residual connection as one autograd function.
 
-It keeps its input, queries, keys, values, the attended values and their products with `lora_A`, and no more.
+It keeps its input, queries, keys, values, the attended values and, of wide layers, their products with `lora_A`.
 """
 
 from collections.abc import Sequence
@@ -131,7 +131,8 @@ class _FusedAttention(torch.autograd.Function):
         *adapters: torch.Tensor,
     ) -> torch.Tensor:
         sources, output = weights.projections(adapters, scale)
-        done = [group.forward(rows) for group, rows in zip(sources, _inputs(x, context, norm), strict=True)]
+        rows = _rows(norm.forward(x)[0], context)
+        done = [group.forward(each) for group, each in zip(sources, rows, strict=True)]
         query, *by_context = [each for outputs, _ in done for each in outputs]
         query = _split_heads(query, len(x), weights.heads)
         contexts = len(x if context is None else context)
@@ -151,22 +152,23 @@ class _FusedAttention(torch.autograd.Function):
         x, context, index, query, key, value, attended, sums, *others = ctx.saved_tensors
         *inner, of_joined = others[8:]
         sources, output = ctx.weights.projections(others[:8], ctx.scale)
-        rows = gradient.reshape(-1, gradient.shape[-1])
-        joined, of_output = output.backward([rows], _join_heads(attended), of_joined)
+        by_result = gradient.reshape(-1, gradient.shape[-1])
+        joined, of_output = output.backward([by_result], _join_heads(attended), of_joined)
         split = _split_heads(joined, len(x), ctx.weights.heads)
         by_query, *by_context = _flash_backward(split, query, key, value, attended, sums, 0.0, False)
         if index is not None:
             by_context = [_sum_by(index, each, len(context)) for each in by_context]
         gradients, of_inputs, of_adapters = [_join_heads(each) for each in (by_query, *by_context)], [], []
-        for group, given, products in zip(sources, _inputs(x, context, ctx.norm), inner, strict=True):
+        normed, *statistics = ctx.norm.forward(x)
+        for group, rows, products in zip(sources, _rows(normed, context), inner, strict=True):
             size = len(group.a)
-            of_input, adapters = group.backward(gradients[:size], given, products)
+            of_input, adapters = group.backward(gradients[:size], rows, products)
             gradients = gradients[size:]
             of_inputs.append(of_input)
             of_adapters += adapters
         wants_x, wants_context = ctx.needs_input_grad[:2]
         return (
-            ctx.norm.backward(of_inputs[0].view(x.shape), x).add_(gradient) if wants_x else None,
+            ctx.norm.backward(of_inputs[0].view(x.shape), x, *statistics).add_(gradient) if wants_x else None,
             of_inputs[1].view(context.shape) if wants_context else None,
             *(None,) * 4,
             *of_adapters,
@@ -174,9 +176,9 @@ class _FusedAttention(torch.autograd.Function):
         )
 
 
-def _inputs(x: torch.Tensor, context: torch.Tensor | None, norm: LayerNorm) -> list[torch.Tensor]:
+def _rows(normed: torch.Tensor, context: torch.Tensor | None) -> list[torch.Tensor]:
     """The rows that each group of projections takes."""
-    given = [norm.forward(x)] if context is None else [norm.forward(x), context]
+    given = [normed] if context is None else [normed, context]
     return [each.reshape(-1, each.shape[-1]) for each in given]
 
 

@@ -50,22 +50,23 @@ class _FusedFeedForward(torch.autograd.Function):
         second: torch.Tensor,
         second_bias: torch.Tensor,
     ) -> torch.Tensor:
-        projected = torch.addmm(first_bias, norm.forward(x).view(-1, x.shape[-1]), first.T)
+        normed, *statistics = norm.forward(x)
+        projected = torch.addmm(first_bias, normed.view(-1, x.shape[-1]), first.T)
         hidden, gate = projected.chunk(2, dim=1)
         result = torch.addmm(second_bias, torch.nn.functional.gelu(gate).mul_(hidden), second.T)
-        ctx.save_for_backward(x, projected, first, second)
+        ctx.save_for_backward(x, projected, first, second, *statistics)
         ctx.norm = norm
         return result.view(x.shape).add_(x)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[Any, ...]:
-        x, projected, first, second = ctx.saved_tensors
+        x, projected, first, second, *statistics = ctx.saved_tensors
         hidden, gate = projected.chunk(2, dim=1)
         by_product = gradient.reshape(-1, gradient.shape[-1]) @ second
         by_projected = torch.empty_like(projected)
         by_hidden, by_gate = by_projected.chunk(2, dim=1)
         torch.mul(by_product, torch.nn.functional.gelu(gate), out=by_hidden)
         _gelu_backward(by_product.mul_(hidden), gate, grad_input=by_gate)
-        of_x = ctx.norm.backward((by_projected @ first).view(x.shape), x)
+        of_x = ctx.norm.backward((by_projected @ first).view(x.shape), x, *statistics)
         return (of_x.add_(gradient), *(None,) * 5)

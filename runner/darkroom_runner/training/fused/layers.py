@@ -16,7 +16,7 @@ from diffusers.models.attention import BasicTransformerBlock
 from diffusers.models.resnet import ResnetBlock2D
 from diffusers.models.upsampling import Upsample2D
 
-from darkroom_runner.training.fused import attention, convolutions, feed_forward, resnet
+from darkroom_runner.training.fused import attention, convolutions, feed_forward, resnet, transformer
 from darkroom_runner.training.fused.attention import AttentionWeights
 from darkroom_runner.training.fused.convolutions import Convolution, FrozenConvolution
 from darkroom_runner.training.fused.norms import LayerNorm
@@ -36,35 +36,39 @@ class Fused:
     """Number of parts by kind."""
     takes_text_index: bool
     """Whether `encoder_hidden_states` may be the batch's distinct texts, with a `TEXT_INDEX`."""
-    modules: tuple[torch.nn.Module, ...] = ()
+    replaced: tuple[tuple[torch.nn.Module, str], ...] = ()
+    """Modules, and the method that each has instead of its class's."""
 
     def undo(self) -> None:
         """Let the modules compute as diffusers' own again, to the last bit."""
-        for each in self.modules:
-            del each.forward
+        for module, method in self.replaced:
+            delattr(module, method)
 
 
 def fuse_layers(unet: torch.nn.Module) -> Fused:
     """Fuse what can be fused of a U-Net on the CPU."""
     fused: Counter[str] = Counter()
-    modules: list[torch.nn.Module] = []
+    replaced: list[tuple[torch.nn.Module, str]] = []
     blocks = [each for each in unet.modules() if isinstance(each, BasicTransformerBlock)]
     for module in unet.modules():
         if isinstance(module, ResnetBlock2D) and resnet.can_fuse(module):
             resnet.fuse(module)
             fused[RESNET] += 1
-            modules.append(module)
+            replaced.append((module, "forward"))
         elif isinstance(module, BasicTransformerBlock) and _is_plain(module):
             parts = _Parts.of(module)
             module.forward = partial(_forward, module, parts, module.forward)
             fused += parts.counts()
-            modules.append(module)
+            replaced.append((module, "forward"))
         elif isinstance(module, Upsample2D) and module.conv is not None and convolutions.can_fuse(module.conv):
             memory_format = convolutions.fastest_format(module.conv)
             module.conv.forward = partial(_convolve, Convolution.of(module.conv, memory_format))
             fused[CONVOLUTION] += 1
-            modules.append(module.conv)
-    return Fused(fused, all(_is_plain(each) for each in blocks), tuple(modules))
+            replaced.append((module.conv, "forward"))
+        elif transformer.can_fuse(module):
+            transformer.fuse(module)
+            replaced.append((module, transformer.OUTPUT))
+    return Fused(fused, all(_is_plain(each) for each in blocks), tuple(replaced))
 
 
 @dataclass(frozen=True)

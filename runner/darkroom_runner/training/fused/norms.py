@@ -17,15 +17,16 @@ class LayerNorm:
     bias: torch.Tensor
     eps: float
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        normed: torch.Tensor = torch.native_layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)[0]
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The normalised x, and its statistics for `backward`: small next to it."""
+        normed: tuple[torch.Tensor, torch.Tensor, torch.Tensor] = torch.native_layer_norm(
+            x, self.weight.shape, self.weight, self.bias, self.eps
+        )
         return normed
 
-    def backward(self, gradient: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-        shape, weight, bias = self.weight.shape, self.weight, self.bias
-        _, mean, rstd = torch.native_layer_norm(x, shape, weight, bias, self.eps)
+    def backward(self, gradient: torch.Tensor, x: torch.Tensor, mean: torch.Tensor, rstd: torch.Tensor) -> torch.Tensor:
         of_input: torch.Tensor = _layer_norm_backward(
-            gradient, x, shape, mean, rstd, weight, bias, [True, False, False]
+            gradient, x, self.weight.shape, mean, rstd, self.weight, self.bias, [True, False, False]
         )[0]
         return of_input
 

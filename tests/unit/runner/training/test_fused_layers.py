@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from diffusers.models.transformers.transformer_2d import Transformer2DModel
 
 from darkroom_contract.specs.training import Training
 from darkroom_runner.lora.adapters import add_adapters
@@ -102,6 +103,24 @@ def test_gradient_of_a_norm_has_any_memory_format(of_input: Any, of_gradient: An
     found = norm.backward(gradient.contiguous(memory_format=of_gradient), x.contiguous(memory_format=of_input))
 
     torch.testing.assert_close(found, leaf.grad)
+
+
+def test_output_of_a_transformer_has_the_memory_format_of_its_input(unet: Any) -> None:
+    """It is not copied between two convolutions."""
+    strides = []
+
+    def record(module: Any, given: Any, output: Any) -> None:
+        strides.append((given[0].stride(), output[0].stride()))
+
+    for each in unet.modules():
+        if isinstance(each, Transformer2DModel):
+            each.register_forward_hook(record)
+    fuse_layers(unet)
+
+    unet_output(unet, texts(unet))
+
+    assert strides
+    assert all(given == output for given, output in strides)
 
 
 def test_undone_modules_compute_as_before(unet: Any) -> None:
