@@ -6,9 +6,10 @@
 #   benchmarks/gpu.sh --small --quick               try it on any machine, with small models
 #
 # FILE is diffusers' train_dreambooth_lora_sdxl.py, of the installed release; without it training is not measured.
-# Installs nothing unless --wheels is given, and never torch. PYTHON names the interpreter. All options: --help.
+# Installs nothing unless --wheels is given, and never torch; docs/performance.md says how to fill DIR. PYTHON names the
+# interpreter. All options: --help.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+root=$(cd "$(dirname "$0")/.." && pwd)
 python=${PYTHON:-python3}
 wheels=
 arguments=()
@@ -18,12 +19,20 @@ while (($#)); do
         *) arguments+=("$1"); shift ;;
     esac
 done
-export PYTHONPATH="contract:runner:benchmarks:tiny${PYTHONPATH:+:$PYTHONPATH}"
+export PYTHONPATH="$root/contract:$root/runner:$root/benchmarks:$root/tiny${PYTHONPATH:+:$PYTHONPATH}"
 if [[ -n $wheels ]]; then
     site=$(mktemp -d)
     trap 'rm -rf "$site"' EXIT
-    mapfile -t files < <(find "$wheels" -name '*.whl' ! -name 'torch-*' ! -name 'nvidia_*' ! -name 'triton-*' | sort)
+    others=(! -name 'torch-*' ! -name 'nvidia_*' ! -name 'triton-*')
+    # A torchvision for another torch breaks every import of transformers; that of the machine fits.
+    "$python" -c 'import torchvision' 2>/dev/null && others+=(! -name 'torchvision-*')
+    mapfile -t files < <(find -L "$wheels" -name '*.whl' "${others[@]}" | sort)
+    ((${#files[@]})) || { echo "--wheels: no *.whl in $wheels; docs/performance.md says how to fill it" >&2; exit 1; }
     "$python" -m pip install --quiet --no-index --no-deps --no-compile --target "$site" "${files[@]}"
     export PYTHONPATH="$PYTHONPATH:$site"
+    if [[ -d $site/torchvision ]] && ! "$python" -c 'import torchvision' 2>/dev/null; then
+        echo "--wheels: left out torchvision, which does not fit this machine's torch: diffusers' script needs one" >&2
+        rm -r "$site"/torchvision*
+    fi
 fi
-"$python" benchmarks/gpu_checks.py ${arguments[@]+"${arguments[@]}"}
+"$python" "$root/benchmarks/gpu_checks.py" ${arguments[@]+"${arguments[@]}"}

@@ -73,7 +73,17 @@ class Result:
 def main() -> None:
     options = read_options()
     started = time.monotonic()
-    results = [run_part(part, options) for part in options.parts]
+    results: list[Result] = []
+    text = ""
+    for part in options.parts:
+        results.append(run_part(part, options))
+        text = write_report(results, started, options)
+    print(text)
+    sys.exit(any(each.state.startswith("failed") for each in results))
+
+
+def write_report(results: list[Result], started: float, options: argparse.Namespace) -> str:
+    """Write what is measured so far: a machine may be taken away before the last part. Returns the table."""
     options.out.mkdir(parents=True, exist_ok=True)
     report = {
         "machine": describe_machine(),
@@ -88,8 +98,7 @@ def main() -> None:
     (options.out / "gpu.md").write_text(text, encoding="utf-8")
     if options.write:
         PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), text), encoding="utf-8")
-    print(text)
-    sys.exit(any(each.state.startswith("failed") for each in results))
+    return text
 
 
 def read_options() -> argparse.Namespace:

@@ -46,7 +46,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for kind in ImageFormat:
         sampler = WebUiSampler("DPM++ 2M", "Karras")
         save_image(chart, folder / f"image{kind.suffix}", metadata, Images(format=kind), sampler)
-    clip, settings = folder / "clip.mp4", clip_metadata(SPEC, USED, metadata)
+    clip, settings = folder / "clip.mp4", clip_metadata(SPEC, USED, {"picture": metadata})
     write_mp4([chart] * 6, clip, 7, json.dumps(settings))
     append_xmp(clip, xmp_packet(settings))
     return folder

@@ -24,14 +24,15 @@ COMPILER = "torch._dynamo"
 def unused_parts_hidden() -> Iterator[None]:
     """Import libraries, load models and train inside the block; it imports torch itself.
 
-    Without effect where CUDA is available: torchao and bitsandbytes use modules of the compiler.
+    Without effect where CUDA is available or torchvision is installed: torchao, bitsandbytes and torchvision, which
+    transformers imports where it is, use modules of the compiler.
 
     Afterwards both parts can be imported, but the libraries take torch to have no distributed package, and code of
     theirs must not be compiled: the compiler doesn't know of their decorators.
     """
     import torch
 
-    if torch.cuda.is_available():
+    if torch.cuda.is_available() or importlib.util.find_spec("torchvision") is not None:
         yield
         return
     with _compiler_hidden(), _distributed_hidden():

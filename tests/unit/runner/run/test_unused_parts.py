@@ -4,6 +4,7 @@ and can be used all the same."""
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -44,6 +45,19 @@ with unused_parts_hidden():
 """
 
     assert output(code) == "True True"
+
+
+def test_nothing_is_hidden_where_torchvision_is_installed(output: Callable[[str], str], tmp_path: Path) -> None:
+    """It uses a module of the compiler, and transformers imports it where it is."""
+    (tmp_path / "torchvision.py").write_text("from torch._dynamo.utils import is_compile_supported\n", encoding="utf-8")
+    code = f"""
+sys.path.insert(0, {str(tmp_path)!r})
+with unused_parts_hidden():
+    import torchvision
+    print(torchvision.is_compile_supported("cpu"))
+"""
+
+    assert output(code) == "True"
 
 
 def test_both_work_afterwards(output: Callable[[str], str]) -> None:
