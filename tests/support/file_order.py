@@ -42,7 +42,6 @@ LONG_FILES = (
     "unit/benchmarks/test_gpu_checks.py",
     "unit/runner/warm/test_hand_over.py",
     "unit/runner/models/test_revisions.py",
-    "unit/runner/run/test_optional_libraries.py",
     "unit/runner/run/test_model_index.py",
     "unit/gateway/photos/test_upload_limits.py",
     "chart/test_lifecycle.py",
