@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# kopf: an object that was deleted while the watch was interrupted stays in the index, and gets no DELETED event, for good.
+# kopf: an object that was deleted while the watch was interrupted gets no DELETED event, and stays in the index.
 #
 # Versions: kopf 1.45.2, aiohttp 3, Python 3.11, Linux.
 # Guess:    after a 410 kopf lists again and compares, as client-go's informers do: what is gone from the list leaves the
 #           index, and its handlers see a deletion.
-# In fact:  the new list is only added to what is known. An object that was deleted in the gap stays in the index until the
-#           process ends, and `on.event` handlers never hear of it. New and changed objects arrive.
-# Output:   list before the 410: a, b; list after it: a, c
-#           index: a, b, c; events after it: a (None), c (None)
+# In fact:  the new list is only added to what is known. `on.event` handlers never hear of an object that was deleted in the
+#           gap, and it stays in the index, also after the next 410. New and changed objects arrive.
+# Output:   list before the first 410: a, b; lists after it and after a second one: a, c
+#           index: a, b, c; events of the last list: a (None), c (None); DELETED events: none
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
@@ -42,11 +42,11 @@ def config_map(name):
 
 
 class Api:
-    """The first watch ends with a 410, as after a pause that is longer than the API server's history."""
+    """Two watches end with a 410, as after a pause that is longer than the API server's history."""
 
     def __init__(self):
         self.lists = 0
-        self.first_list_handled = asyncio.Event()
+        self.handled = [asyncio.Event() for _ in range(3)]
 
     async def handle(self, request):
         if request.path in DISCOVERY:
@@ -62,8 +62,8 @@ class Api:
             return web.json_response({"kind": "ConfigMapList", "apiVersion": "v1", "metadata": metadata, "items": items})
         stream = web.StreamResponse(headers={"Content-Type": "application/json"})
         await stream.prepare(request)
-        if self.lists == 1:
-            await self.first_list_handled.wait()
+        if self.lists <= 2:
+            await self.handled[self.lists - 1].wait()
             await stream.write(json.dumps({"type": "ERROR", "object": GONE}).encode() + b"\n")
             return stream
         await asyncio.sleep(60)
@@ -71,7 +71,7 @@ class Api:
 
 
 async def main():
-    api, events, indexed, has_new = Api(), [], {}, asyncio.Event()
+    api, events, indexed = Api(), [], {}
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", api.handle)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
@@ -91,25 +91,26 @@ async def main():
     async def on_event(name, type, known, **_):
         indexed["known"] = known
         events.append((api.lists, name, type))
-        if {each[1] for each in events} >= {"a", "b"}:
-            api.first_list_handled.set()
-        if {each[1] for each in events if each[0] == 2} >= {"a", "c"}:
-            has_new.set()
+        if {each[1] for each in events if each[0] == api.lists} >= set(LISTS[min(api.lists - 1, 1)]):
+            api.handled[api.lists - 1].set()
 
     operator = asyncio.create_task(
         kopf.operator(registry=registry, settings=settings, standalone=True, clusterwide=True, stop_flag=stop)
     )
-    await asyncio.wait_for(has_new.wait(), 60)
+    await asyncio.wait_for(api.handled[2].wait(), 60)
     await asyncio.sleep(3)
     index = sorted(indexed["known"])
-    after = sorted((name, type) for turn, name, type in events if turn == 2)
+    after = sorted((name, type) for turn, name, type in events if turn == 3)
+    deleted = [name for _, name, type in events if type == "DELETED"]
     stop.set()
     await operator
     await runner.cleanup()
-    print(f"list before the 410: {', '.join(LISTS[0])}; list after it: {', '.join(LISTS[1])}")
-    print(f"index: {', '.join(index)}; events after it: {', '.join(f'{name} ({type})' for name, type in after)}")
+    last = ", ".join(f"{name} ({type})" for name, type in after)
+    print(f"list before the first 410: {', '.join(LISTS[0])}; lists after it and after a second one: {', '.join(LISTS[1])}")
+    print(f"index: {', '.join(index)}; events of the last list: {last}; DELETED events: {', '.join(deleted) or 'none'}")
     assert index == ["a", "b", "c"], index
     assert after == [("a", None), ("c", None)], after
+    assert not deleted, deleted
 
 
 logging.disable(logging.CRITICAL)

@@ -2,8 +2,8 @@
 # A DoRA's scale is no strength: at half scale it has nearly its whole effect, and at 0 it is not the base model.
 #
 # Versions: peft 0.21.2, torch 2.13.0, Python 3.11.
-# Guess:    an adapter's scale (`set_scale`, and with it diffusers' `set_adapters` weights) goes from the base model at 0 to
-#           the whole adapter at 1, for a DoRA as for a LoRA.
+# Guess:    an adapter's scale (`set_scale`) goes from the base model at 0 to the whole adapter at 1, for a DoRA as for a
+#           LoRA.
 # In fact:  the scale multiplies only the low-rank product, inside DoRA's normalization. The learned magnitudes stay: at 0
 #           a layer has the base model's directions with the magnitudes of the adapter. Only `disable_adapter` gives the
 #           base model.

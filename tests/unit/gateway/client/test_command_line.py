@@ -34,7 +34,7 @@ def test_jobs_are_listed_shown_and_cancelled(command: Command, streamed_job: Str
     streamed_job.set_status(phase="Queued", queue={"position": 2})
     listed = json.loads(command("jobs", "--json", "--limit", "1000")[1])
     assert name in [job["id"] for job in listed["jobs"]]
-    assert "Status:       Queued, 2 jobs before it" in command("job", name)[1]
+    assert "Status:       Queued, 2 ahead in the queue" in command("job", name)[1]
     assert command("suspend", name)[0] == 0
     assert command("cancel", name)[1] == f"{name}\n"
     assert command("job", name)[0] == 3
