@@ -94,6 +94,16 @@ def test_several_refused_fields_have_a_line_each(gateway: ScriptedGateway, run: 
     ]
 
 
+def test_fields_that_are_not_listed_are_counted(gateway: ScriptedGateway, run: Run, photos: Path) -> None:
+    answer = refusal(*((f"field{number}", "There is no such field.") for number in range(20)))
+    answer["detail"] = f"{answer['detail']} There are 300 faults in all; the first 20 are listed."
+    gateway.script("POST", "/v1/train-jobs", document(answer, 422))
+    assert run("train", str(photos), "-m", "a", "-p", "b").err.splitlines()[1:3] == [
+        "darkroom: The gateway refuses this. There are 300 faults in all; the first 20 are listed.",
+        "  field0: There is no such field.",
+    ]
+
+
 def test_field_that_was_written_as_a_field_keeps_its_name() -> None:
     for written in (["--set", "images.count=400"], ["--spec", "a.yaml"]):
         wording = wording_of(make_parser().parse_args(["generate", "a", *written, "--steps", "500"]))
