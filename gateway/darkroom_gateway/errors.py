@@ -93,8 +93,10 @@ def invalid_request(field_errors: Iterable[FieldError]) -> InvalidRequestError:
 class InvalidPhotosError(InvalidRequestError):
     title = "The photos are unusable"
 
-    def __init__(self, field_errors: tuple[FieldError, ...]) -> None:
-        super().__init__(" ".join(each.message for each in field_errors[:3]), field_errors)
+    def __init__(self, field_errors: tuple[FieldError, ...], remark: str | None = None) -> None:
+        """`remark`: what is true of the upload and is no fault of one file."""
+        sentences = [*(each.message for each in field_errors[:3]), *([] if remark is None else [remark])]
+        super().__init__(" ".join(sentences), field_errors)
 
 
 class InvalidImagesError(InvalidRequestError):
