@@ -95,8 +95,7 @@ class InvalidPhotosError(InvalidRequestError):
 
     def __init__(self, field_errors: tuple[FieldError, ...], remark: str | None = None) -> None:
         """`remark`: what is true of the upload and is no fault of one file."""
-        sentences = [*(each.message for each in field_errors[:3]), *([] if remark is None else [remark])]
-        super().__init__(" ".join(sentences), field_errors)
+        super().__init__(" ".join(filter(None, (*(each.message for each in field_errors[:3]), remark))), field_errors)
 
 
 class InvalidImagesError(InvalidRequestError):
