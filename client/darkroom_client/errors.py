@@ -147,7 +147,9 @@ class NotSavedError(DownloadError):
 
     def __init__(self, path: Path, error: OSError) -> None:
         is_no_folder = isinstance(error, FileExistsError | NotADirectoryError)
-        super().__init__(f"{path} can't be written: {'it is no folder' if is_no_folder else error.strerror or error}.")
+        super().__init__(
+            f"{path} can't be written: {'it is not a folder' if is_no_folder else error.strerror or error}."
+        )
         no_space = error.errno in (errno.ENOSPC, errno.EDQUOT)
         self.advice = "Free some space, or choose another folder." if no_space else "Choose another folder."
 

@@ -54,7 +54,7 @@ class Stage(StrEnum):
 _STAGES_IN_WORDS = {
     Stage.DOWNLOADING: "Downloading",
     Stage.LOADING_MODEL: "Loading the model",
-    Stage.DRAWING_CLASS_IMAGES: "Drawing class images to keep what it knows",
+    Stage.DRAWING_CLASS_IMAGES: "Drawing class images to keep what the model knows",
     Stage.ENCODING: "Preparing the photos",
     Stage.TRAINING: "Learning",
     Stage.DENOISING: "Drawing",

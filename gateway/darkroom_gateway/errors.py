@@ -93,8 +93,9 @@ def invalid_request(field_errors: Iterable[FieldError]) -> InvalidRequestError:
 class InvalidPhotosError(InvalidRequestError):
     title = "The photos are unusable"
 
-    def __init__(self, field_errors: tuple[FieldError, ...]) -> None:
-        super().__init__(" ".join(each.message for each in field_errors[:3]), field_errors)
+    def __init__(self, field_errors: tuple[FieldError, ...], remark: str | None = None) -> None:
+        """`remark`: what is true of the upload and is no fault of one file."""
+        super().__init__(" ".join(filter(None, (*(each.message for each in field_errors[:3]), remark))), field_errors)
 
 
 class InvalidImagesError(InvalidRequestError):

@@ -8,15 +8,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from darkroom_client.cli.exit_codes import ExitCode, exit_code_of
-from darkroom_client.cli.plugins import MissingExtraError, find_plugin
+from darkroom_client.cli.plugins import MissingExtraError, find_plugin, missing_extra
 from darkroom_client.errors import ConfigurationError, DarkroomError, InputError
 
 if TYPE_CHECKING:
     from darkroom_client.cli.terminal import Terminal
-
-MISSING_CLIENT = (
-    "darkroom: the command line needs the extra client. Install it in a checkout of Darkroom: pip install '.[client]'"
-)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -31,9 +27,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         code = _plugin_or_command(words or ["--help"])
     except KeyboardInterrupt:  # Before the command has begun, or in one of another package.
-        print("darkroom: interrupted", file=sys.stderr)
+        _terminal(words).note("darkroom: interrupted")
         code = ExitCode.INTERRUPTED
     sys.exit(code)
+
+
+def _terminal(words: Sequence[str]) -> "Terminal":
+    """For messages before the options are parsed."""
+    from darkroom_client.cli.terminal import Terminal
+
+    return Terminal(as_json="--json" in words)
 
 
 def _plugin_or_command(words: list[str]) -> int:
@@ -43,7 +46,7 @@ def _plugin_or_command(words: list[str]) -> int:
         try:
             plugin = find_plugin(words[0])
         except MissingExtraError as error:
-            print(f"darkroom: {error}\n  {error.advice or ''}".rstrip(), file=sys.stderr)
+            _terminal(words).error(error, ExitCode.USAGE)
             return ExitCode.USAGE
         if plugin is not None:
             plugin(words)
@@ -59,9 +62,7 @@ def run(words: Sequence[str]) -> int:
     try:
         options = make_parser().parse_args(words)
     except UsageError as error:
-        from darkroom_client.cli.terminal import Terminal
-
-        Terminal(as_json="--json" in words).error(error, ExitCode.USAGE)
+        _terminal(words).error(error, ExitCode.USAGE)
         return ExitCode.USAGE
     try:
         from darkroom_client.cli.terminal import Terminal, print_unknown_characters_as_question_marks
@@ -74,7 +75,7 @@ def run(words: Sequence[str]) -> int:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in ("httpx", "httpx_sse", "rich", "argcomplete"):
             raise
-        print(MISSING_CLIENT, file=sys.stderr)
+        _terminal(words).error(missing_extra("The command line", "client"), ExitCode.USAGE)
         return ExitCode.USAGE
 
 

@@ -63,6 +63,10 @@ def find_plugin(name: str) -> Command | None:
             package = found[0].value.partition(":")[0]
             raise MissingExtraError(f"`darkroom {name}` of {package} can't be loaded: {error}.") from error
     assert known is not None
-    missing = MissingExtraError(f"`darkroom {name}` needs the extra {known.extra}, which is not installed.")
-    missing.advice = f"Install it in a checkout of Darkroom: pip install '.[{known.extra}]'"
-    raise missing
+    raise missing_extra(f"`darkroom {name}`", known.extra)
+
+
+def missing_extra(what: str, extra: str) -> MissingExtraError:
+    error = MissingExtraError(f"{what} needs the extra {extra}, which is not installed.")
+    error.advice = f"Install it in a checkout of Darkroom: pip install '.[{extra}]'"
+    return error

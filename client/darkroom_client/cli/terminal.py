@@ -130,9 +130,12 @@ class Terminal:
         return None if listing is None or is_listed else f"List the {listing} with: {self.command(listing)}"
 
     def _headline(self, detail: str, fields: Sequence[FieldProblem]) -> str:
-        """The lines of several fields follow it: the gateway's text has the first of them too."""
+        """The lines of several fields follow it: the gateway's text begins with the first three of them, and may add
+        what is not in the list, such as how many there are in all."""
         if len(fields) > 1 and all(each.message in detail for each in fields[:3]):
-            return f"The gateway refuses this, for {len(fields)} reasons:"
+            more = detail.rpartition(fields[:3][-1].message)[2].strip()
+            reasons = f"The gateway refuses this, for {len(fields)} reasons:"
+            return f"The gateway refuses this. {self.wording.text(more)}" if more else reasons
         if len(fields) == 1 and detail == str(fields[0]):
             return self.wording.problem(fields[0])
         return self.wording.text(detail)

@@ -72,6 +72,13 @@ _SENTENCES = (
     (re.compile(r"^Input should be greater than or equal to "), "use at least "),
     (re.compile(r"^Input should be less than "), "use less than "),
     (re.compile(r"^Input should be greater than "), "use more than "),
+    # Without the rest, such as "unable to parse string as an integer".
+    (
+        re.compile(r"^(?:Input should be a valid|Unable to parse input string as an) integer\b[^.]*"),
+        "use a whole number",
+    ),
+    (re.compile(r"^Input should be a (?:valid|finite) number\b[^.]*"), "use a number"),
+    (re.compile(r"^Input should be a valid boolean\b[^.]*"), "use true or false"),
     (re.compile(r"^Input should be (?=an? |')"), "use "),
 )
 

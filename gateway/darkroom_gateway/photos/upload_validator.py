@@ -32,7 +32,7 @@ from darkroom_gateway.photos.captions_and_masks import (
 from darkroom_gateway.photos.decoder_pool import DecoderPool, UploadUsage
 from darkroom_gateway.photos.file_roles import FileRole
 from darkroom_gateway.photos.fingerprint import Digests, fingerprint
-from darkroom_gateway.photos.upload_form import FILES, Upload, UploadForm, form_error, no_space
+from darkroom_gateway.photos.upload_form import Upload, UploadForm, form_error, no_space
 
 Found = TypeVar("Found")
 
@@ -220,13 +220,16 @@ class _Check:
     def photos(self) -> list[Photo]:
         """In the order of the form. Raises `InvalidPhotosError`."""
         found = [self._found[number] for number in sorted(self._found)]
-        field_errors = [each for each in found if isinstance(each, FieldError)]
-        if self._unchecked:
-            why = f"decoding was stopped for {self._stopped} others"
-            field_errors.append(FieldError(FILES, f"{self._unchecked} photos were not decoded, since {why}."))
-        if field_errors:
-            raise InvalidPhotosError(tuple(field_errors))
+        if field_errors := tuple(each for each in found if isinstance(each, FieldError)):
+            raise InvalidPhotosError(field_errors, self._remark())
         return [each for each in found if isinstance(each, Photo)]
+
+    def _remark(self) -> str | None:
+        """About the photos that were not decoded: whether they are faulty is unknown."""
+        if not self._unchecked:
+            return None
+        photos = "1 photo was" if self._unchecked == 1 else f"{self._unchecked} photos were"
+        return f"{photos} not decoded, since decoding was stopped for {self._stopped} others."
 
 
 async def unless_disconnected(request: Request, work: Coroutine[Any, Any, Found]) -> Found:

@@ -16,6 +16,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 
 from darkroom_contract import environment
+from darkroom_contract.redis_url import REDIS_URL_FORM, check_redis_url
 from darkroom_gateway.backends.deadlines import REDIS_SILENCE_SECONDS
 from darkroom_gateway.errors import SettingsError
 
@@ -30,6 +31,7 @@ class RedisUnreachableError(Exception):
 def connect(url: str) -> Redis:
     """Opens no connection yet. Raises `SettingsError` for an invalid URL."""
     try:
+        check_redis_url(url)
         client = Redis.from_url(
             url,
             # `reply` has the timeouts. Those of redis-py also expire while the event loop is busy.
@@ -45,11 +47,7 @@ def connect(url: str) -> Redis:
         return client
     except (ValueError, TypeError, LookupError, RedisError):
         # Does not repeat the URL or redis-py's message: both would contain an unquoted password.
-        raise SettingsError(
-            f"{environment.REDIS_URL} is not a Redis URL. Use redis://user:password@host:6379/0, with all characters "
-            "of the password but letters and digits percent-encoded, and only options of redis-py after '?', such as "
-            "protocol=3."
-        ) from None
+        raise SettingsError(f"{environment.REDIS_URL} is not a Redis URL. {REDIS_URL_FORM}") from None
 
 
 async def reply(command: Callable[[], Awaitable[Any]], wait_seconds: float = 0.0) -> Any:

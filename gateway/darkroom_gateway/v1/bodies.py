@@ -7,12 +7,17 @@ import codecs
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any, TypeVar, get_args
+from functools import reduce
+from itertools import islice
+from operator import getitem
+from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.alias_generators import to_camel
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, from_json, to_json
 from python_multipart.multipart import parse_options_header
 from starlette.requests import Request
@@ -30,6 +35,8 @@ MAX_JSON_VALUES = 3000
 MAX_GIVEN_CHARACTERS = 200
 
 Json = dict[str, Any]
+Place = tuple[str | int, ...]
+"""Names of fields and numbers of entries, from the document down."""
 _NO_SUCH_FIELD = "Remove it or correct its name: there is no such field."
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -99,9 +106,10 @@ def _repeated_name(content: bytes) -> str | None:
 
 def parse_model(model: type[Model], document: Json) -> Model:
     """Raises `InvalidRequestError` with an error for each field that is unknown or has an unusable value."""
-    if too_long := list(_too_long(model, document, "")):
-        raise invalid_request(too_long)  # pydantic checks each entry before it counts them.
-    faults = {each.parameter: each for each in _unknown_fields(model, document)}
+    too_long = list(_too_long(model, document, ()))
+    document = _cut(document, too_long)
+    faults = {dotted(each.place): each.fault() for each in too_long}
+    faults |= {each.parameter: each for each in _unknown_fields(model, document)}
     try:
         found = model.model_validate_json(to_json(document), strict=True)
     except ValidationError as error:
@@ -144,30 +152,71 @@ def _shown(value: object) -> str:
     return text[:MAX_GIVEN_CHARACTERS]
 
 
-def _too_long(model: type[BaseModel], values: Mapping[str, object], path: str) -> Iterator[FieldError]:
-    """An error for each list and map of the model that has too many entries."""
+@dataclass(frozen=True)
+class _TooLong:
+    """A list or map with too many entries."""
+
+    place: Place
+    most: int
+    count: int
+
+    def fault(self) -> FieldError:
+        return FieldError(dotted(self.place), f"Send at most {self.most} entries: there are {self.count}.")
+
+
+def _too_long(model: type[BaseModel], values: Mapping[str, object], path: Place) -> Iterator[_TooLong]:
+    """Each list and map of the model that has too many entries."""
     for name, field in model.model_fields.items():
         value = values.get(field.alias or name)
-        place = f"{path}{field.alias or name}"
+        place = (*path, field.alias or name)
         if isinstance(value, list | dict):
-            most = next((each.max_length for each in field.metadata if hasattr(each, "max_length")), len(value))
-            if len(value) > most:
-                yield FieldError(place, f"Send at most {most} entries: there are {len(value)}.")
+            most = _max_entries(field)
+            if most is not None and len(value) > most:
+                yield _TooLong(place, most, len(value))
             elif isinstance(value, dict):
                 yield from _too_long_in(field.annotation, value, place)
             else:
                 for number, one in enumerate(value):
-                    yield from _too_long_in(field.annotation, one, f"{place}[{number}]")
+                    yield from _too_long_in(field.annotation, one, (*place, number))
 
 
-def _too_long_in(annotation: Any, value: object, path: str) -> Iterator[FieldError]:
+def _too_long_in(annotation: Any, value: object, path: Place) -> Iterator[_TooLong]:
     """As `_too_long`, for the model in an annotation such as `tuple[Concept, ...] | None`."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         if isinstance(value, dict):
-            yield from _too_long(annotation, value, f"{path}.")
+            yield from _too_long(annotation, value, path)
         return
     for each in get_args(annotation):
         yield from _too_long_in(each, value, path)
+
+
+def _max_entries(field: FieldInfo) -> int | None:
+    """Of a list or a map. The same constraint of a string counts characters."""
+    if not _has_entries(field.annotation):
+        return None
+    return next((each.max_length for each in field.metadata if hasattr(each, "max_length")), None)
+
+
+def _has_entries(annotation: Any) -> bool:
+    """Whether an annotation such as `tuple[Concept, ...] | None` takes a list or a map."""
+    origin = get_origin(annotation)
+    if isinstance(origin, type) and issubclass(origin, Collection):
+        return True
+    return any(_has_entries(each) for each in get_args(annotation))
+
+
+def _cut(document: Json, too_long: Sequence[_TooLong]) -> Json:
+    """The document with as many entries as each list and map may have: pydantic checks each entry before it counts
+    them."""
+    if not too_long:
+        return document
+    shorter = deepcopy(document)
+    for each in too_long:
+        *path, name = each.place
+        holder: Any = reduce(getitem, path, shorter)
+        kept = islice(holder[name].items() if isinstance(holder[name], dict) else holder[name], each.most)
+        holder[name] = type(holder[name])(kept)
+    return shorter
 
 
 @dataclass(frozen=True)

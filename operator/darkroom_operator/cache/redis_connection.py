@@ -5,6 +5,8 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from darkroom_contract import environment
+from darkroom_contract.redis_url import REDIS_URL_FORM, check_redis_url
 from darkroom_operator.errors import SettingsError
 
 TIMEOUT_SECONDS = 3.0
@@ -13,6 +15,7 @@ TIMEOUT_SECONDS = 3.0
 def open_redis(url: str) -> Redis:
     """Connects at the first command. Raises `SettingsError` for an invalid address."""
     try:
+        check_redis_url(url)
         redis = Redis.from_url(
             url,
             socket_timeout=TIMEOUT_SECONDS,
@@ -26,8 +29,5 @@ def open_redis(url: str) -> Redis:
         pool.connection_class(**pool.connection_kwargs).encoder.encode("")  # type: ignore[no-untyped-call]
     except (ValueError, TypeError, LookupError, RedisError):
         # Without redis-py's message, which repeats a part of a password that is not percent-encoded.
-        raise SettingsError(
-            "DARKROOM_REDIS_URL is invalid: use redis://user:password@host:6379/0, with all characters of the password "
-            "but letters and digits percent-encoded, and only options of redis-py after '?'."
-        ) from None
+        raise SettingsError(f"{environment.REDIS_URL} is invalid. {REDIS_URL_FORM}") from None
     return redis

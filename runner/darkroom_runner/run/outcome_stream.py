@@ -11,6 +11,7 @@ from darkroom_contract.handover import (
     SignedOutcome,
     outcome_stream,
 )
+from darkroom_contract.redis_url import REDIS_URL_FORM, check_redis_url
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -40,7 +41,7 @@ class OutcomeStream:
             log.warning("can't publish the outcome: %s", error)
         except (ValueError, TypeError):
             # Without redis-py's message, which repeats a part of a password that is not percent-encoded.
-            log.warning("can't publish the outcome: the Redis URL is invalid. Percent-encode its password.")
+            log.warning("can't publish the outcome: the Redis URL is invalid. %s", REDIS_URL_FORM)
 
     @cached_property
     def _client(self) -> "Redis":
@@ -48,6 +49,7 @@ class OutcomeStream:
         from redis.backoff import NoBackoff
         from redis.retry import Retry
 
+        check_redis_url(self._url)
         return Redis.from_url(
             self._url,
             socket_timeout=REDIS_TIMEOUT_SECONDS,

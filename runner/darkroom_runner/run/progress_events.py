@@ -11,6 +11,7 @@ import threading
 from typing import Protocol
 
 from darkroom_contract.progress import STREAM_FIELD, STREAM_MAX_LENGTH, STREAM_TTL_SECONDS, ProgressEvent
+from darkroom_contract.redis_url import REDIS_URL_FORM, check_redis_url
 
 log = logging.getLogger(__name__)
 
@@ -86,6 +87,7 @@ class RedisSender:
         from redis.retry import Retry
 
         try:
+            check_redis_url(self._url)
             client = Redis.from_url(
                 self._url,
                 socket_timeout=REDIS_TIMEOUT_SECONDS,
@@ -97,7 +99,7 @@ class RedisSender:
             pool.connection_class(**pool.connection_kwargs).encoder.encode("")
         except (ValueError, TypeError, LookupError, RedisError):
             # Without redis-py's message, which repeats a part of a password that is not percent-encoded.
-            log.warning("live progress is off: the Redis URL is invalid. Percent-encode its password.")
+            log.warning("live progress is off: the Redis URL is invalid. %s", REDIS_URL_FORM)
             return
         with client:
             self._send_queued(client, RedisError)

@@ -121,7 +121,14 @@ def test_log_levels_that_print_whole_requests_are_refused(value: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["redis://:pass/word@redis:6379/0", "redis://:pass@word:secret", "word", "redis://a:word"]
+    "url",
+    [
+        "redis://:pass/word@redis:6379/0",
+        "redis://:2024/word@redis:6379/0",
+        "redis://:pass@word:secret",
+        "word",
+        "redis://a:word",
+    ],
 )
 def test_invalid_redis_url_is_not_repeated(url: str) -> None:
     with pytest.raises(SettingsError, match="DARKROOM_REDIS_URL is not a Redis URL") as refusal:

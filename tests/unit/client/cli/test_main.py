@@ -145,6 +145,37 @@ def test_command_whose_extra_is_missing_names_it(
     )
 
 
+def test_message_before_the_options_are_parsed_is_json_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(plugins, "_entry_points", ScriptedEntryPoints("up", "not_installed.cli:main"))
+    with pytest.raises(SystemExit, match="2"):
+        main(["up", "--json"])
+    error = json.loads(capsys.readouterr().err)["error"]
+    assert (error["reason"], error["exit_code"]) == ("NotInstalled", 2)
+    assert error["advice"].endswith("pip install '.[local]'")
+
+    def interrupt(_: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("darkroom_client.cli.main.find_plugin", interrupt)
+    with pytest.raises(SystemExit, match="130"):
+        main(["up", "--json"])
+    assert json.loads(capsys.readouterr().err) == {"note": "darkroom: interrupted"}
+
+
+def test_library_that_is_missing_names_its_extra(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("darkroom_client.cli.main._run_command", _without_httpx)
+    done = run("jobs")
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith("darkroom: The command line needs the extra client, which is not installed.\n")
+    assert json.loads(run("jobs", "--json").err)["error"]["reason"] == "NotInstalled"
+
+
+def _without_httpx(*_: object) -> int:
+    raise ModuleNotFoundError("No module named 'httpx'", name="httpx")
+
+
 def test_help_lists_the_commands_of_other_packages(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -147,7 +147,7 @@ def test_output_that_is_no_folder_is_refused_before_the_job_is_submitted(
     (tmp_path / "out").write_text("a file")
     done = generate(announcing(), job("generate-b"))
     assert (done.code, gateway.requests) == (7, [])
-    assert done.err == f"darkroom: {tmp_path}/out can't be written: it is no folder.\n  Choose another folder.\n"
+    assert done.err == f"darkroom: {tmp_path}/out can't be written: it is not a folder.\n  Choose another folder.\n"
 
 
 def test_full_disk_is_reported_while_the_job_runs_and_with_the_way_out_at_its_end(

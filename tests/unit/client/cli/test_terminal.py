@@ -132,7 +132,7 @@ def test_progress_durations_and_sizes_in_words() -> None:
     [
         (Kind.GENERATE, "Denoising", "Drawing, step 8 of 30"),
         (Kind.TRAIN, "Denoising", "Drawing samples, step 8 of 30"),
-        (Kind.TRAIN, "DrawingClassImages", "Drawing class images to keep what it knows, step 8 of 30"),
+        (Kind.TRAIN, "DrawingClassImages", "Drawing class images to keep what the model knows, step 8 of 30"),
         (Kind.TRAIN, "Encoding", "Preparing the photos, photo 8 of 30"),
         (Kind.TRAIN, "Uploading", "Storing the files, file 8 of 30"),
     ],

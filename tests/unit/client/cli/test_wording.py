@@ -2,8 +2,10 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic import TypeAdapter, ValidationError
 from support.scripted_gateway import ScriptedGateway, document, job
 
 from darkroom_client.cli.parser import make_parser
@@ -54,12 +56,34 @@ def refusal(*problems: tuple[str, str]) -> dict[str, object]:
     return {"type": "tag:darkroom.dev,2026:InvalidRequest", "status": 422, "detail": detail, "errors": errors}
 
 
+def unreadable(kind: type, value: object) -> Any:
+    """pydantic's error for a value."""
+    with pytest.raises(ValidationError) as error:
+        TypeAdapter(kind, config={"allow_inf_nan": False}).validate_python(value)
+    return error.value.errors()[0]
+
+
+UNREADABLE = [
+    (unreadable(int, "x"), "a whole number"),
+    (unreadable(int, 1.5), "a whole number"),
+    (unreadable(int, []), "a whole number"),
+    (unreadable(int, "1" * 5000), "a whole number"),
+    (unreadable(float, "x"), "a number"),
+    (unreadable(float, []), "a number"),
+    (unreadable(float, "inf"), "a number"),
+    (unreadable(bool, "x"), "true or false"),
+    (unreadable(bool, 2.5), "true or false"),
+]
+"""What pydantic says of a value, and what the command line says to use."""
+
+
 @pytest.mark.parametrize(
     ("message", "given", "line"),
     [
         ("Input should be less than or equal to 8.", "400", "--count is 400: use at most 8."),
         ("Input should be greater than or equal to 1.", "-1", "--count is -1: use at least 1."),
-        ("Input should be a valid integer.", "x" * 99, "--count: use a valid integer."),
+        ("Input should be a valid integer.", "x" * 99, "--count: use a whole number."),
+        *((f"{each['msg']}.", "x", f"--count is x: use {words}.") for each, words in UNREADABLE),
         ("images.count is 0: use 1 to 8.", None, "--count is 0: use 1 to 8."),
         ("Too many.", "400", "--count: Too many."),
     ],
@@ -91,6 +115,16 @@ def test_several_refused_fields_have_a_line_each(gateway: ScriptedGateway, run: 
         "  --steps: Too many.",
         "  --rank: Too high.",
         "  --prompt: Too long.",
+    ]
+
+
+def test_fields_that_are_not_listed_are_counted(gateway: ScriptedGateway, run: Run, photos: Path) -> None:
+    answer = refusal(*((f"field{number}", "There is no such field.") for number in range(20)))
+    answer["detail"] = f"{answer['detail']} There are 300 faults in all; the first 20 are listed."
+    gateway.script("POST", "/v1/train-jobs", document(answer, 422))
+    assert run("train", str(photos), "-m", "a", "-p", "b").err.splitlines()[1:3] == [
+        "darkroom: The gateway refuses this. There are 300 faults in all; the first 20 are listed.",
+        "  field0: There is no such field.",
     ]
 
 

@@ -25,6 +25,7 @@ from support.photos import encode, scene
 from darkroom_contract.photos.decoder import MAX_PHOTOS_EACH
 from darkroom_contract.photos.errors import PhotoLimitError
 from darkroom_gateway.errors import DecodersUnavailableError, InvalidPhotosError, NoUploadSpaceError
+from darkroom_gateway.http.problems import MAX_FIELD_ERRORS, problem_of
 from darkroom_gateway.photos.decoder_pool import FairQueue, UploadUsage
 from darkroom_gateway.photos.upload_form import Upload
 from darkroom_gateway.photos.upload_validator import MAX_STOPPED, UploadValidator
@@ -236,8 +237,24 @@ async def test_validation_stops_after_several_photos_beyond_the_limits(
     with pytest.raises(InvalidPhotosError) as refusal:
         await checked(validator, *[of_18_megapixels] * (MAX_STOPPED + 2))
 
-    assert len(refusal.value.field_errors) == MAX_STOPPED + 1
-    assert refusal.value.field_errors[-1].message.startswith("2 photos were not decoded")
+    assert len(refusal.value.field_errors) == MAX_STOPPED
+    assert f" 2 photos were not decoded, since decoding was stopped for {MAX_STOPPED} others." in str(refusal.value)
+
+
+async def test_photos_that_are_not_decoded_are_announced_with_many_faults_and_not_counted_as_such(
+    start: StartDecoders, of_18_megapixels: bytes, small: bytes
+) -> None:
+    validator = UploadValidator(start(1, SMALL), 1)
+
+    with pytest.raises(InvalidPhotosError) as refusal:
+        await checked(validator, *[b"text"] * 17, *[of_18_megapixels] * MAX_STOPPED, *[small] * 60)
+
+    problem = problem_of(refusal.value)
+    assert len(problem.errors) == MAX_FIELD_ERRORS
+    assert problem.detail.endswith(
+        f" 60 photos were not decoded, since decoding was stopped for {MAX_STOPPED} others."
+        f" There are 22 faults in all; the first {MAX_FIELD_ERRORS} are listed."
+    )
 
 
 async def test_photos_keep_their_order(start: StartDecoders, small: bytes) -> None:

@@ -160,6 +160,24 @@ def test_long_list_is_refused_before_its_entries_are_checked(
     assert words in faults(model, document)[field]
 
 
+@pytest.mark.parametrize("prompt", [[1] * 1001, {str(number): 1 for number in range(1001)}])
+def test_bound_of_a_text_does_not_count_the_entries_of_a_list(prompt: object) -> None:
+    found = faults(TrainJobSpec, {**TRAIN, "prompt": prompt, "priority": "high", "promt": 1})
+
+    assert found.keys() == {"prompt", "priority", "promt"}
+    assert "valid string" in found["prompt"]
+
+
+def test_faults_beside_a_list_that_is_too_long_are_reported_too() -> None:
+    changes = {"loras": [{"modelId": 1}] * 6, "webhookEvents": ["Nothing"] * 2000, "priority": "high", "promt": 1}
+
+    found = faults(GenerateJobSpec, {**GENERATE, **changes})
+
+    assert {"loras", "loras[0].modelId", "webhookEvents", "webhookEvents[3]", "priority", "promt"} <= found.keys()
+    assert "webhookEvents[4]" not in found
+    assert found["webhookEvents"] == "Send at most 4 entries: there are 2000."
+
+
 def test_number_beyond_all_bounds_is_refused() -> None:
     spec = parse_object(b'{"prompt": "a", "priority": 1' + b"0" * 4000 + b', "loraScale": 1e400}', "body")
 

@@ -39,7 +39,7 @@ FAILED = status("Failed", failure={"reason": "DiskFull", "message": "[bold]No sp
         ),
         (running("Denoising", 0, 30), "drawing, step 0 of 30"),
         ({**running("Denoising", 0, 30), "kind": "TrainJob"}, "drawing samples, step 0 of 30"),
-        (running("DrawingClassImages", 3, 60), "drawing class images to keep what it knows, step 3 of 60"),
+        (running("DrawingClassImages", 3, 60), "drawing class images to keep what the model knows, step 3 of 60"),
         (running("Uploading", 1, 2), "storing the files, file 1 of 2"),
         (running("SomethingNew", 1, 2), "something new, step 1 of 2"),
         (status("Succeeded"), "succeeded"),

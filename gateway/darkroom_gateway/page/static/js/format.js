@@ -41,7 +41,7 @@ export function plural(count, one, many = `${one}s`) {
 const STAGES = {
   Downloading: "Downloading",
   LoadingModel: "Loading the model",
-  DrawingClassImages: "Drawing class images to keep what it knows",
+  DrawingClassImages: "Drawing class images to keep what the model knows",
   Encoding: "Preparing the photos",
   Training: "Learning",
   Denoising: "Drawing",
