@@ -57,6 +57,7 @@ def test_numbers_of_the_generation_form_have_the_bounds_of_the_crd(modules: Page
 
 
 _WHOLE = {"min": 1, "max": 9, "isWhole": True}
+_STEPS = {"min": 1, "max": 20_000, "isWhole": True}
 
 
 @pytest.mark.parametrize(
@@ -65,11 +66,18 @@ _WHOLE = {"min": 1, "max": 9, "isWhole": True}
         ("", {"min": 1, "max": 9}, ""),
         ("7.5", {"min": 0, "max": 30}, ""),
         ("2e-4", {"min": 1e-8, "max": 10}, ""),
-        ("abc", {"min": 1, "max": 20_000}, "“abc” is not a number: write one from 1 to 20,000."),
+        ("abc", {"min": 1, "max": 20_000}, "“abc” is not a number: write one from 1 to 20000."),
         ("0", {"min": 1e-8, "max": 10}, "0 is too low: write a number from 0.00000001 to 10."),
         ("31", {"min": 0, "max": 30}, "31 is too high: write a number from 0 to 30."),
         ("7,5", {"min": 0, "max": 30}, "Write it with a point: 7.5."),
         ("1.5", _WHOLE, "1.5 is not whole: write a whole number from 1 to 9."),
+        ("0x10", {"min": 0, "max": 30}, "“0x10” is not a number: write one from 0 to 30."),
+        ("1,000", _STEPS, "Write it in digits alone: 1000."),
+        ("1.000", _STEPS, "Write it in digits alone: 1000."),
+        ("30,000", _STEPS, "Write it in digits alone: 30000."),
+        ("30000", _STEPS, "30000 is too high: write a whole number from 1 to 20000."),
+        ("1e3", _STEPS, ""),
+        ("0x10", _STEPS, "“0x10” is not a number: write a whole number from 1 to 20000."),
         ("x", _WHOLE, "“x” is not a number: write a whole number from 1 to 9."),
         ("100", {"min": 64, "max": 2048, "multiple": 8}, "100 is not a multiple of 8: write 96 or 104."),
     ],

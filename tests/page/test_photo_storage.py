@@ -36,7 +36,10 @@ def open_tab(window: BrowserContext, origin: str) -> Open:
 _COUNT = """(async () => {
   const { put } = IDBObjectStore.prototype;
   globalThis.writes = 0;
-  IDBObjectStore.prototype.put = function (...all) { globalThis.writes += 1; return put.apply(this, all); };
+  IDBObjectStore.prototype.put = function (...all) {
+    if (this.name === "photos") globalThis.writes += 1;
+    return put.apply(this, all);
+  };
 })()"""
 
 _SETTLED = """
@@ -137,3 +140,98 @@ def test_duplicated_tab_leaves_the_photos_to_the_first_one(open_tab: Open) -> No
 
     assert restored(other) == ["cat.png"]
     assert restored(one) == ["dog.png"]
+
+
+_STORED = """(async () => {
+  const database = await new Promise((done) => {
+    const request = indexedDB.open("darkroom");
+    request.onsuccess = () => done(request.result);
+  });
+  const files = database.transaction("photos").objectStore("photos").getAll();
+  await new Promise((done) => { files.onsuccess = done; });
+  database.close();
+  return files.result.map((file) => file.name).sort();
+})()"""
+
+
+def stored(page: Page) -> object:
+    """The names of the photos of all tabs."""
+    return page.evaluate(_STORED)
+
+
+def later(page: Page, hours: int) -> None:
+    page.evaluate("hours => { const now = Date.now; Date.now = () => now() + hours * 3_600_000; }", hours)
+
+
+@pytest.mark.parametrize("origin", [ORIGIN])
+@pytest.mark.parametrize(("hours", "kept"), [(23, ["dog.png", "tiger.png"]), (25, ["tiger.png"])])
+def test_photos_of_a_tab_that_nobody_takes_over_are_deleted_after_a_day(
+    open_tab: Open, hours: int, kept: list[str]
+) -> None:
+    tab, following = open_tab(), open_tab()
+    add(tab, "dog.png")
+    tab.close()
+
+    later(following, hours)
+    add(following, "tiger.png")
+    assert stored(following) == kept
+
+
+def test_tab_that_is_open_for_more_than_a_day_keeps_its_photos(open_tab: Open) -> None:
+    tab, following = open_tab(), open_tab()
+    tab.clock.install()  # Of all tabs.
+    add(tab, "dog.png")
+    tab.clock.fast_forward("25:00:00")
+    assert stored(tab) == ["dog.png"]
+
+    add(following, "tiger.png")
+    assert stored(following) == ["dog.png", "tiger.png"]
+
+
+_EARLIER = """async () => {
+  globalThis.earlier = await new Promise((done) => {
+    const request = indexedDB.open("darkroom", 1);
+    request.onupgradeneeded = () => request.result.createObjectStore("photos").put(new File(["old"], "old.png"), 3);
+    request.onsuccess = () => done(request.result);
+  });
+}"""
+
+
+def test_photos_of_an_earlier_version_of_the_page_are_deleted(open_tab: Open) -> None:
+    tab = open_tab()
+    tab.evaluate(_EARLIER)
+    tab.evaluate("earlier.close()")
+    add(tab, "dog.png")
+    assert stored(tab) == ["dog.png"]
+
+
+_TOAST = """
+  const { html, render } = await import("/js/ui.js");
+  const { Toasts } = await import("/js/components/toasts.js");
+  render(html`<${Toasts} />`, document.body);
+  const said = [...document.querySelectorAll(".toast span")].map(({ textContent }) => textContent);
+  return [m.photos.peek().length, ...said];"""
+
+
+def test_page_says_once_that_the_browser_has_no_space_for_photos_and_tries_again(open_tab: Open) -> None:
+    tab = open_tab()
+    tab.evaluate("""() => {
+      const { put } = IDBObjectStore.prototype;
+      globalThis.makeRoom = () => { IDBObjectStore.prototype.put = put; };
+      IDBObjectStore.prototype.put = function () { throw new DOMException("Full.", "QuotaExceededError"); };
+    }""")
+    add(tab, "dog.png", "cat.png")
+    count, *said = run(tab, _TOAST)  # type: ignore[misc]
+    assert count == 2
+    assert [each[:70] for each in said] == ["A reload of this page would lose the photos: the browser has no space "]
+
+    run(tab, "makeRoom(); await settled();")
+    assert restored(tab) == ["dog.png", "cat.png"]
+
+
+def test_photos_can_be_added_while_an_earlier_version_of_the_page_is_open(open_tab: Open) -> None:
+    earlier, tab = open_tab(), open_tab()
+    earlier.evaluate(_EARLIER)
+    add(tab, "dog.png")
+    count, *said = run(tab, _TOAST)  # type: ignore[misc]
+    assert (count, len(said)) == (1, 1)

@@ -63,6 +63,11 @@ def test_a_job_has_none_without_progress_and_after_its_success() -> None:
     assert names(read_job(job_document(1, phase=Phase.RUNNING))) == []
 
 
+def test_images_of_a_job_that_failed_stay() -> None:
+    """They are in object storage as long as the job is there."""
+    assert names(job_with(7, phase="Failed")) == ["runs/uid-1/job-1-seed-7.png"]
+
+
 def test_a_training_has_none() -> None:
     document = job_document(1, phase="Running")
     document["kind"] = "TrainJob"

@@ -193,18 +193,20 @@ export async function freshArtifact(job, file) {
   return artifacts.find(({ name }) => name === file.name) ?? file;
 }
 
+/** @typedef {{kind?: string, status?: string | string[], model_id?: string, q?: string}} Filters */
+
 /**
- * A page of jobs, newest first.
+ * A page of jobs, newest first. `oldest`: when its last one was created.
  *
- * @param {{kind?: string, status?: string, model_id?: string, q?: string, cursor?: string | null}} filters
- * @returns {Promise<{ids: string[], next: string | null, total: number | null}>}
+ * @param {Filters & {cursor?: string | null}} filters
+ * @returns {Promise<{ids: string[], oldest: string | undefined, next: string | null, total: number | null}>}
  */
 export async function loadPage(filters) {
   const began = now();
   /** @type {import("./types.js").JobList} */
   const list = await get("v1/jobs", { limit: PAGE, ...filters });
   putAnswers(list.jobs, began);
-  return { ids: list.jobs.map((job) => job.id), next: list.next_cursor, total: list.total };
+  return { ids: list.jobs.map((job) => job.id), oldest: list.jobs[list.jobs.length - 1]?.created, next: list.next_cursor, total: list.total };
 }
 
 /** @param {string} id @param {"suspend" | "resume" | "cancel"} action */

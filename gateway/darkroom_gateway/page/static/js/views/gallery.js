@@ -1,4 +1,7 @@
-/** All generated pictures and clips, newest first; those of a running job as soon as they are finished. */
+/**
+ * All generated pictures and clips, newest first; those of a running job as soon as they are finished. They stay when it
+ * fails: object storage has them.
+ */
 
 import { messageOf } from "../api.js";
 import { BusyButton } from "../components/busy_button.js";
@@ -19,30 +22,40 @@ import { html, useEffect, useMemo, useRef, useState, useValue } from "../ui.js";
 const TYPING_MS = 300;
 
 /**
+ * What is read of a list. `oldest`: when the last job of its pages was created. That job may be deleted meanwhile.
+ *
+ * @typedef {{ids: string[], oldest: string, next: string | null, isLoading: boolean, fault: string}} Pages
+ */
+
+/** @type {Pages} */
+const NO_PAGES = { ids: [], oldest: "", next: null, isLoading: true, fault: "" };
+
+/**
  * Pages of finished jobs, with the ones that finish meanwhile in front.
  *
- * @param {{kind?: string, status?: string, model_id?: string, q?: string}} filters
+ * @param {import("../jobs.js").Filters} filters
  */
 export function usePages(filters) {
-  const [state, setState] = useState({ ids: /** @type {string[]} */ ([]), next: /** @type {string | null} */ (null), isLoading: true, fault: "" });
+  const [state, setState] = useState(NO_PAGES);
   const current = useRef("");
   const name = JSON.stringify(filters);
   /** @param {string | null} cursor */
   const load = async (cursor) => {
     current.current = name;
-    setState((/** @type {typeof state} */ before) => ({ ...before, ids: cursor ? before.ids : [], isLoading: true, fault: "" }));
+    setState((/** @type {Pages} */ before) => (cursor ? { ...before, isLoading: true, fault: "" } : NO_PAGES));
     try {
       const page = await loadPage({ ...filters, cursor });
       if (current.current !== name) return;
-      setState((/** @type {typeof state} */ before) => ({
+      setState((/** @type {Pages} */ before) => ({
         ids: [...new Set([...before.ids, ...page.ids])],
+        oldest: page.oldest ?? before.oldest,
         next: page.next,
         isLoading: false,
         fault: "",
       }));
     } catch (error) {
       if (current.current !== name) return;
-      setState((/** @type {typeof state} */ before) => ({ ...before, isLoading: false, fault: messageOf(error) }));
+      setState((/** @type {Pages} */ before) => ({ ...before, isLoading: false, fault: messageOf(error) }));
     }
   };
   useEffect(() => {
@@ -69,7 +82,7 @@ export function GalleryView() {
   const q = useSettled(search.trim(), TYPING_MS);
   const known = useValue(models) ?? [];
   const all = useValue(jobs);
-  const pages = usePages({ kind: "GenerateJob", status: "Succeeded", q, model_id: model });
+  const pages = usePages({ kind: "GenerateJob", status: ["Succeeded", "Failed"], q, model_id: model });
   const shown = useMemo(() => picturesOf(all, pages, q, model), [all, pages.ids, pages.next, pages.isLoading, q, model]);
   return html`<header class="view-head">
       <div><h1>Gallery</h1></div>
@@ -88,13 +101,12 @@ export function GalleryView() {
       ${shown.map(({ job, artifact }, index) => html`<${Tile} key=${artifact.name} job=${job} artifact=${artifact} onOpen=${() => openPicture(shown, index)} />`)}
       ${pages.isLoading && Array.from({ length: 8 }, (_, index) => html`<li key=${`wait-${index}`} class="tile"><div class="picture skeleton"></div></li>`)}
     </ul>
-    ${!pages.isLoading && shown.length === 0 && !pages.fault && html`<${Empty} isFiltered=${q !== "" || model !== ""} />`}
+    ${!pages.isLoading && shown.length === 0 && !pages.next && !pages.fault && html`<${Empty} isFiltered=${q !== "" || model !== ""} />`}
     <${More} pages=${pages} />`;
 }
 
 /**
- * @param {Map<string, Job>} all
- * @param {{ids: string[], next: string | null, isLoading: boolean, fault: string}} pages
+ * @param {Map<string, Job>} all @param {Pages} pages
  * @param {string} q @param {string} model
  */
 export function picturesOf(all, pages, q, model) {
@@ -103,9 +115,8 @@ export function picturesOf(all, pages, q, model) {
   const newest = [...all.values()].filter(
     (job) =>
       job.kind === "GenerateJob" &&
-      job.status !== "Failed" &&
       !job.deleting &&
-      (!isFinished(job) || listed.has(job.id) || isReached(job, all, pages)) &&
+      (!isFinished(job) || listed.has(job.id) || isReached(job, pages)) &&
       job.prompt.toLowerCase().includes(words) &&
       (!model || job.model_id === model),
   );
@@ -117,11 +128,10 @@ export function picturesOf(all, pages, q, model) {
  * Whether a finished job that no page has named belongs between those that are shown: it has finished meanwhile. The
  * older ones come with their page, so that none appears in a gap.
  *
- * @param {Job} job @param {Map<string, Job>} all @param {Parameters<typeof picturesOf>[1]} pages
+ * @param {Job} job @param {Pages} pages
  */
-function isReached(job, all, { ids, next, isLoading, fault }) {
-  const oldest = all.get(ids[ids.length - 1]);
-  if (oldest && job.created >= oldest.created) return true;
+function isReached(job, { oldest, next, isLoading, fault }) {
+  if (oldest && job.created >= oldest) return true;
   return next === null && !isLoading && !fault;
 }
 
@@ -156,14 +166,14 @@ function Tile({ job, artifact, onOpen }) {
       </div>
     </div>
     <p class="muted small">
-      <${Unfinished} job=${job} />${artifact.seed === null ? "Clip" : `Seed ${artifact.seed}`} · ${job.model_id ?? "Base model"}
+      <${State} job=${job} />${artifact.seed === null ? "Clip" : `Seed ${artifact.seed}`} · ${job.model_id ?? "Base model"}
     </p>
   </li>`;
 }
 
-/** That a job still makes other pictures, or its clip. @param {{job: Job}} properties */
-function Unfinished({ job }) {
-  if (isFinished(job)) return null;
+/** That a job still makes other pictures, or its clip, or has failed before. @param {{job: Job}} properties */
+function State({ job }) {
+  if (job.status === "Succeeded") return null;
   return job.status === "Running" ? html`<span class="chip running">More to come</span> ` : html`<${StatusChip} job=${job} /> `;
 }
 
