@@ -10,9 +10,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from functools import reduce
 from itertools import islice
-from operator import getitem
 from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -213,7 +211,9 @@ def _cut(document: Json, too_long: Sequence[_TooLong]) -> Json:
     shorter = deepcopy(document)
     for each in too_long:
         *path, name = each.place
-        holder: Any = reduce(getitem, path, shorter)
+        holder: Any = shorter
+        for step in path:
+            holder = holder[step]
         kept = islice(holder[name].items() if isinstance(holder[name], dict) else holder[name], each.most)
         holder[name] = type(holder[name])(kept)
     return shorter
