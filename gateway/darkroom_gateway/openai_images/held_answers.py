@@ -121,16 +121,17 @@ class HeldAnswers:
     def _give(self) -> None:
         """Give space to those that have waited longest, and pass over clients that have their share."""
         for each in list(self._waiting):
+            if not self._fits_share(each):
+                continue
             if self._held_bytes + each.size_bytes > self._max_bytes:
                 return
-            if self._has_share(each):
-                self._waiting.remove(each)
-                self._held_bytes += each.size_bytes
-                if each.client is not None:
-                    self._by_client[each.client] += each.size_bytes
-                each.given.set()
+            self._waiting.remove(each)
+            self._held_bytes += each.size_bytes
+            if each.client is not None:
+                self._by_client[each.client] += each.size_bytes
+            each.given.set()
 
-    def _has_share(self, held: Held) -> bool:
+    def _fits_share(self, held: Held) -> bool:
         """Without API keys the gateway does not know its clients."""
         if held.client is None or not self._by_client[held.client]:
             return True

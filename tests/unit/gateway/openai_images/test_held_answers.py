@@ -132,6 +132,19 @@ async def test_one_key_never_takes_more_than_half() -> None:
         each.cancel()
 
 
+async def test_answer_over_its_share_that_does_not_fit_either_blocks_nobody() -> None:
+    answers = HeldAnswers(max_bytes=1000)
+    for client in ("greedy", "other"):
+        await answers.hold(300, "first", client)
+    over_share = asyncio.create_task(answers.hold(300, "second", "greedy"))
+    small = asyncio.create_task(answers.hold(75, "small", "modest"))
+    await turns()
+
+    assert small.done()
+    assert not over_share.done()
+    over_share.cancel()
+
+
 async def test_what_a_client_has_read_is_free() -> None:
     answers, client = HeldAnswers(max_bytes=len(BODY) * 2, wait_seconds=0), Client()
     async with sending(answers, client) as task:
