@@ -18,6 +18,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from darkroom_gateway.errors import UnavailableError
+from darkroom_gateway.http.disconnect import disconnect
 
 log = logging.getLogger(__name__)
 
@@ -154,7 +155,7 @@ class HeldResponse(Response):
             await send_blocks(self._taken(), send)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         except SlowReaderError as error:
-            log.info("%s %s: disconnected the client: %s", scope["method"], scope["path"], error)
+            disconnect_slow_reader(scope, error)
         finally:
             self._blocks.clear()
             self._answers.release(self._held)
@@ -164,6 +165,11 @@ class HeldResponse(Response):
             block = self._blocks.popleft()
             yield block
             self._answers.release(self._held, len(block))
+
+
+def disconnect_slow_reader(scope: Scope, error: SlowReaderError) -> None:
+    log.info("%s %s: disconnected the client: %s", scope["method"], scope["path"], error)
+    disconnect(scope)
 
 
 def in_blocks(content: bytes) -> list[bytes]:

@@ -5,7 +5,6 @@ job that waits for long. An error after the start is an event, as in OpenAI's AP
 """
 
 import json
-import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing
@@ -27,12 +26,10 @@ from darkroom_gateway.events.hub import GATEWAY_STOPPING, EventHub
 from darkroom_gateway.http.problems import problem_of
 from darkroom_gateway.jobs.serializers import phase_of
 from darkroom_gateway.openai_images.error_shape import error_of
-from darkroom_gateway.openai_images.held_answers import SlowReaderError, in_blocks, send_blocks
+from darkroom_gateway.openai_images.held_answers import SlowReaderError, disconnect_slow_reader, in_blocks, send_blocks
 from darkroom_gateway.openai_images.results import Form, Results, completed
 from darkroom_gateway.openai_images.schemas import CompletedEvent, PartialImageEvent
 from darkroom_gateway.photos.upload_validator import unless_disconnected
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -149,7 +146,7 @@ class ImageStream(Response):
         except ClientDisconnect:
             await self._abandon()
         except SlowReaderError as error:
-            log.info("%s %s: disconnected the client: %s", scope["method"], scope["path"], error)
+            disconnect_slow_reader(scope, error)
         finally:
             self._events.leave()
 
