@@ -3,15 +3,16 @@
 Used by openai_images/results.py and stream.py.
 
 A slow client keeps its answer in memory: without a bound, many of them would end the gateway. What a client has read is
-free again, and a client that reads too slowly is disconnected. An answer that finds no space waits, first come first
-served, except that one API key never takes more than half.
+free again, block by block of a JSON answer and picture by picture of a stream. A client that reads too slowly is
+disconnected. An answer that finds no space waits, first come first served, except that one API key never takes more
+than half.
 """
 
 import asyncio
 import contextlib
 import logging
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 
 from starlette.responses import Response
@@ -172,8 +173,9 @@ def disconnect_slow_reader(scope: Scope, error: SlowReaderError) -> None:
     disconnect(scope)
 
 
-def in_blocks(content: bytes) -> list[bytes]:
-    return [content[begin : begin + BLOCK_BYTES] for begin in range(0, len(content), BLOCK_BYTES)]
+def in_blocks(content: bytes) -> Iterator[bytes]:
+    """Copies one block at a time: the content stays in memory until the last one."""
+    return (content[begin : begin + BLOCK_BYTES] for begin in range(0, len(content), BLOCK_BYTES))
 
 
 async def send_blocks(blocks: Iterable[bytes], send: Send) -> None:

@@ -104,9 +104,11 @@ class Results:
         """
         for each in self._files(job):
             async with self._held.holding(each.bytes, job.name, client):
-                async with self._turns:
-                    picture = await self._picture(job, each)
-                yield picture
+                yield await self._picture_in_turn(job, each)
+
+    async def _picture_in_turn(self, job: Job, file: File) -> OpenAIImage:
+        async with self._turns:
+            return await self._picture(job, file)
 
     def _files(self, job: Job) -> list[File]:
         require_success(job)
@@ -122,7 +124,7 @@ class Results:
 
 
 def _json_blocks(job: Job, form: Form, pictures: list[OpenAIImage]) -> list[bytes]:
-    return in_blocks(_json(job, form, pictures))
+    return list(in_blocks(_json(job, form, pictures)))
 
 
 def _json(job: Job, form: Form, pictures: list[OpenAIImage]) -> bytes:

@@ -28,7 +28,7 @@ from darkroom_gateway.jobs.serializers import phase_of
 from darkroom_gateway.openai_images.error_shape import error_of
 from darkroom_gateway.openai_images.held_answers import SlowReaderError, disconnect_slow_reader, in_blocks, send_blocks
 from darkroom_gateway.openai_images.results import Form, Results, completed
-from darkroom_gateway.openai_images.schemas import CompletedEvent, PartialImageEvent
+from darkroom_gateway.openai_images.schemas import CompletedEvent, OpenAIImage, PartialImageEvent
 from darkroom_gateway.photos.upload_validator import unless_disconnected
 
 
@@ -106,11 +106,16 @@ class ImageEvents:
             raise UnavailableError(f"The gateway is stopping. The job {job.name} continues: see /v1/jobs/{job.name}.")
         if not phase_of(job).is_terminal:
             raise UnknownTaskError(f"The job {job.name} was deleted before it had finished.")
-        kind = f"{self._form.kind}.completed"
         async with aclosing(self._results.pictures(job, self._form.client)) as pictures:
             async for each in pictures:
-                event = CompletedEvent(**self._fields(completed(job), each.b64_json or "", each.seed), type=kind)
-                yield await to_thread.run_sync(_event, kind, event)
+                event = await to_thread.run_sync(self._completed_event, completed(job), each)
+                del each  # While the client reads the event, nothing else of the picture stays in memory.
+                yield event
+
+    def _completed_event(self, created: int, picture: OpenAIImage) -> bytes:
+        kind = f"{self._form.kind}.completed"
+        fields = self._fields(created, picture.b64_json or "", picture.seed)
+        return _event(kind, CompletedEvent(**fields, type=kind))
 
     def _fields(self, created: int, picture: str, seed: int | None) -> dict[str, Any]:
         form = self._form.form

@@ -1,6 +1,7 @@
 """The memory of pictures in base64 is bounded, however slowly clients read them."""
 
 import asyncio
+import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -15,6 +16,7 @@ from darkroom_gateway.openai_images.held_answers import (
     HeldResponse,
     TooManyAnswersError,
     in_blocks,
+    send_blocks,
 )
 
 BODY = b"x" * (2 * BLOCK_BYTES + 1)
@@ -188,3 +190,22 @@ async def test_client_that_reads_too_slowly_is_disconnected(monkeypatch: pytest.
         await task  # Without the end of the body: the server closes the connection.
 
     assert answers.held_bytes == 0
+
+
+async def test_event_of_a_stream_is_copied_block_by_block() -> None:
+    content = bytes(64 * BLOCK_BYTES)
+    sent_bytes = 0
+
+    async def send(message: Message) -> None:
+        nonlocal sent_bytes
+        sent_bytes += len(message["body"])
+
+    tracemalloc.start()
+    try:
+        await send_blocks(in_blocks(content), send)
+        _, most_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert sent_bytes == len(content)
+    assert most_bytes < 4 * BLOCK_BYTES
