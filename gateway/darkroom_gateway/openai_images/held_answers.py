@@ -27,6 +27,8 @@ MAX_HELD_BYTES = 256 * 1024**2
 """Of all answers of one gateway, in base64."""
 WAIT_SECONDS = 30.0
 """How long an answer waits for space."""
+MIN_WAIT_SECONDS = 2.0
+"""Also when the job has taken almost all of the time that its request waits."""
 BLOCK_BYTES = 256 * 1024
 """Bytes of an answer that are given to the connection at once."""
 SLOW_SECONDS = 60.0
@@ -69,17 +71,21 @@ class HeldAnswers:
     def held_bytes(self) -> int:
         return self._held_bytes
 
-    async def hold(self, picture_bytes: int, job_name: str, client: str | None) -> Held:
+    async def hold(
+        self, picture_bytes: int, job_name: str, client: str | None, left_seconds: float = WAIT_SECONDS
+    ) -> Held:
         """Reserve memory for pictures of this size; the caller must `release` it. `client` is the name of the API key.
 
-        Raises `TooManyAnswersError` when there is no space within `wait_seconds`.
+        Raises `TooManyAnswersError` when there is no space within `wait_seconds`, or within the time that is left to
+        the request.
         """
+        wait_seconds = min(self._wait_seconds, max(MIN_WAIT_SECONDS, left_seconds))
         held = Held(client, -(-picture_bytes // 3) * 4, asyncio.Event())
         self._waiting.append(held)
         self._give()
         try:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._wait_seconds):
+                async with asyncio.timeout(wait_seconds):
                     await held.given.wait()
         except asyncio.CancelledError:
             self._leave(held)

@@ -78,15 +78,17 @@ class Results:
         self._turns = asyncio.Semaphore(CONCURRENT_ANSWERS)
         self._held = HeldAnswers()
 
-    async def response(self, job: Job, form: Form, headers: dict[str, str], client: str | None) -> Response:
-        """The answer as JSON. `client` is the name of the API key. Raises what `pictures` raises, and
-        `AnswerTooLargeError`."""
+    async def response(
+        self, job: Job, form: Form, headers: dict[str, str], client: str | None, left_seconds: float
+    ) -> Response:
+        """The answer as JSON. `client` is the name of the API key; `left_seconds` is what is left of the wait of the
+        request. Raises what `pictures` raises, and `AnswerTooLargeError`."""
         files = self._files(job)
         if form.links:
             links = [OpenAIImage(url=each.url, seed=_seed(each)) for each in files]
             return Response(_json(job, form, links), media_type="application/json", headers=headers)
         _require_small(job, files)
-        held = await self._held.hold(sum(each.bytes for each in files), job.name, client)
+        held = await self._held.hold(sum(each.bytes for each in files), job.name, client, left_seconds)
         try:
             async with self._turns:
                 pictures = [await self._picture(job, each) for each in files]

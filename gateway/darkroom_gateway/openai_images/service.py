@@ -6,6 +6,7 @@ Called by openai_images/router.py. The job is the same as that of `POST /generat
 import asyncio
 import logging
 import math
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
@@ -72,12 +73,13 @@ class ImageJobs:
         with in_openai_names():
             return await self._generation.submit_received(parameters, uploads, request, submitter)
 
-    async def finished(self, job: Job, request: Request, submitter: Submitter) -> Job:
-        """The job, once it has ended.
+    async def finished(self, job: Job, request: Request, submitter: Submitter) -> tuple[Job, float]:
+        """The job, once it has ended, and how many seconds of the longest wait are left.
 
         Raises `WaitExpiredError` after the longest wait and when the gateway stops, `UnknownTaskError` for a job that
         was deleted, and `ClientDisconnect`.
         """
+        begun = time.monotonic()
         waiting = self._waits.until_ended(job.kind, job.name, job.uid, self._max_wait_seconds)
         try:
             await unless_disconnected(request, waiting)
@@ -89,7 +91,7 @@ class ImageJobs:
             raise UnknownTaskError(f"The job {job.name} was deleted before it had finished.")
         if not phase_of(latest).is_terminal:
             raise self._wait_expired(latest)
-        return latest
+        return latest, begun + self._max_wait_seconds - time.monotonic()
 
     async def abandon(self, job: Job, submitter: Submitter) -> None:
         """After the client has disconnected: delete a job that is still queued, with its files. Nobody would ask for

@@ -1,9 +1,11 @@
 """The response with `stream: true`: previews while a job runs, then its pictures, as OpenAI's server-sent events.
 
-The events come from the hub of `GET /jobs/{task_id}/events`, with its pings: a proxy does not close the connection of a
-job that waits for long. An error after the start is an event, as in OpenAI's API.
+The events come from the hub of `GET /jobs/{task_id}/events`. Pings while nothing else is sent keep a proxy from closing
+the connection: also while a run reports progress without previews, and while a picture waits for memory. An error after
+the start is an event, as in OpenAI's API.
 """
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
@@ -22,7 +24,8 @@ from darkroom_contract.jobs import Job
 from darkroom_contract.progress import Preview
 from darkroom_gateway.errors import GatewayError, UnavailableError, UnknownTaskError
 from darkroom_gateway.events.feed import JobWatcher
-from darkroom_gateway.events.hub import GATEWAY_STOPPING, EventHub
+from darkroom_gateway.events.frames import PING
+from darkroom_gateway.events.hub import GATEWAY_STOPPING, PING_SECONDS, EventHub
 from darkroom_gateway.http.problems import problem_of
 from darkroom_gateway.jobs.serializers import phase_of
 from darkroom_gateway.openai_images.error_shape import error_of
@@ -62,6 +65,21 @@ class ImageEvents:
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """All events, and pings."""
+        async with aclosing(self._events()) as events:
+            while True:
+                step = asyncio.create_task(_next_of(events))
+                try:
+                    while not (await asyncio.wait({step}, timeout=PING_SECONDS))[0]:
+                        yield PING
+                finally:
+                    step.cancel()
+                    await asyncio.gather(step, return_exceptions=True)
+                if (event := step.result()) is None:
+                    return
+                del step  # It would keep an event that is read.
+                yield event
+
+    async def _events(self) -> AsyncGenerator[bytes, None]:
         try:
             async for name, data in self._frames():
                 if name == "progress" and (preview := json.loads(data).get("preview")) is not None:
@@ -71,21 +89,17 @@ class ImageEvents:
                     async with aclosing(self._completed(json.loads(data)["reason"])) as completed_events:
                         async for event in completed_events:
                             yield event
-                elif name is None:
-                    yield data
         except GatewayError as error:
             yield _error_event(error)
 
-    async def _frames(self) -> AsyncIterator[tuple[str | None, bytes]]:
-        """Names and data of the hub's events; a ping has no name, and is passed on unchanged."""
+    async def _frames(self) -> AsyncIterator[tuple[str, bytes]]:
+        """Names and data of the hub's events, without its pings."""
         while True:
             chunk = self._watcher.take()
             for frame in filter(None, chunk.split(b"\n\n")):
                 fields = dict(line.split(b": ", 1) for line in frame.split(b"\n") if not line.startswith(b":"))
                 if fields:
                     yield fields[b"event"].decode(), fields[b"data"]
-                else:
-                    yield None, frame + b"\n\n"
             if not chunk and self._watcher.is_done:
                 return
             if not chunk:
@@ -160,6 +174,10 @@ class ImageStream(Response):
             async for chunk in chunks:
                 await send_blocks(in_blocks(chunk), send)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _next_of(events: AsyncGenerator[bytes, None]) -> bytes | None:
+    return await anext(events, None)
 
 
 def _event(name: str, data: BaseModel) -> bytes:

@@ -91,6 +91,27 @@ async def test_answer_waits_for_space_and_others_wait_behind_it() -> None:
     assert answers.held_bytes == 1000
 
 
+async def test_answer_does_not_wait_longer_than_its_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(held_answers, "MIN_WAIT_SECONDS", 0.01)
+    answers = HeldAnswers(max_bytes=1000, wait_seconds=600)
+    await answers.hold(600, "one", None)
+
+    async with asyncio.timeout(60):
+        with pytest.raises(TooManyAnswersError):
+            await answers.hold(300, "two", None, left_seconds=-1)
+
+
+async def test_answer_waits_a_little_when_its_request_has_no_time_left() -> None:
+    answers = HeldAnswers(max_bytes=1000)
+    first = await answers.hold(600, "one", None)
+    second = asyncio.create_task(answers.hold(600, "two", None, left_seconds=-1))
+    await turns()
+
+    answers.release(first)
+
+    assert (await second).size_bytes == 800
+
+
 async def test_answer_whose_client_leaves_the_queue_blocks_nobody() -> None:
     answers = HeldAnswers(max_bytes=1000)
     await answers.hold(450, "first", None)
