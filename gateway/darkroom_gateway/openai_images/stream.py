@@ -8,7 +8,7 @@ the start is an event, as in OpenAI's API.
 import asyncio
 import json
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -76,8 +76,9 @@ class ImageEvents:
                     await asyncio.gather(step, return_exceptions=True)
                 if (event := step.result()) is None:
                     return
-                del step  # It would keep an event that is read.
+                del step
                 yield event
+                del event  # The client has read it. The next one may take a while.
 
     async def _events(self) -> AsyncGenerator[bytes, None]:
         try:
@@ -89,6 +90,7 @@ class ImageEvents:
                     async with aclosing(self._completed(json.loads(data)["reason"])) as completed_events:
                         async for event in completed_events:
                             yield event
+                            del event
         except GatewayError as error:
             yield _error_event(error)
 
@@ -125,6 +127,7 @@ class ImageEvents:
                 event = await to_thread.run_sync(self._completed_event, completed(job), each)
                 del each  # While the client reads the event, nothing else of the picture stays in memory.
                 yield event
+                del event
 
     def _completed_event(self, created: int, picture: OpenAIImage) -> bytes:
         kind = f"{self._form.kind}.completed"
@@ -149,7 +152,7 @@ class ImageStream(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, events: ImageEvents, abandon: Callable[[], Awaitable[None]], headers: dict[str, str]) -> None:
+    def __init__(self, events: ImageEvents, abandon: Callable[[], None], headers: dict[str, str]) -> None:
         """`abandon` is called when the client disconnects."""
         # Skips the parent's constructor: a stream has no body and no length.
         self.status_code = 200
@@ -163,7 +166,7 @@ class ImageStream(Response):
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             await unless_disconnected(Request(scope, receive), self._send_all(send))
         except ClientDisconnect:
-            await self._abandon()
+            self._abandon()
         except SlowReaderError as error:
             disconnect_slow_reader(scope, error)
         finally:
@@ -173,6 +176,7 @@ class ImageStream(Response):
         async with aclosing(self._events.chunks()) as chunks:
             async for chunk in chunks:
                 await send_blocks(in_blocks(chunk), send)
+                del chunk
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 

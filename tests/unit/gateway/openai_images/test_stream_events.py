@@ -76,6 +76,19 @@ async def test_picture_is_in_memory_once_while_it_is_sent() -> None:
     assert len(event) > PICTURE_BYTES
 
 
+async def test_picture_that_was_read_leaves_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "PING_SECONDS", 0.01)
+    async with asyncio.timeout(30), aclosing(events_of(Results(turns=1)).chunks()) as chunks:
+        tracemalloc.start()
+        try:
+            while await anext(chunks) == PING:
+                pass
+            while tracemalloc.get_traced_memory()[0] > 0.5 * PICTURE_BYTES:
+                assert await anext(chunks) == PING
+        finally:
+            tracemalloc.stop()
+
+
 async def test_stream_has_pings_while_a_picture_waits_for_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream, "PING_SECONDS", 0.01)
     results = Results(turns=1)
