@@ -181,6 +181,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await services.start()
         yield
     finally:
+        await app.state.image_services.jobs.close()
         for task in background:
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)

@@ -4,14 +4,13 @@ httptools and uvicorn have no limits: a head may take forever and have any size,
 its connection, and pipelined requests queue up. A request that is refused here never reaches the application and its
 metrics. The response is a problem document with a request id that is also logged.
 
-Relies on these names of uvicorn's HttpToolsProtocol: `parser`, `cycle`, `pipeline`, `connections`, `flow`, `app`,
-`transport`, `loop`, `timeout_keep_alive_task`, `_start_asgi_task`. So pyproject.toml pins uvicorn, and
+Relies on these names of uvicorn's HttpToolsProtocol: `parser`, `scope`, `cycle`, `pipeline`, `connections`, `flow`,
+`app`, `transport`, `loop`, `timeout_keep_alive_task`, `_start_asgi_task`. So pyproject.toml pins uvicorn, and
 tests/unit/gateway/http/test_protocol.py checks them.
 """
 
 import asyncio
 import logging
-from http import HTTPStatus
 from typing import Any
 
 import httptools
@@ -31,9 +30,9 @@ from darkroom_gateway.http.connection_bounds import (
     RESERVED_CONNECTIONS,
     ConnectionBounds,
 )
+from darkroom_gateway.http.disconnect import offer_disconnect
 from darkroom_gateway.http.overload import OverloadWarning, ProbesOnlyApp, too_many_connections
-from darkroom_gateway.http.problems import problem_response
-from darkroom_gateway.http.request_log import HEADER as REQUEST_ID
+from darkroom_gateway.http.raw_response import raw_response
 from darkroom_gateway.http.request_log import new_request_id
 from darkroom_gateway.http.upgraded_body import parser_of_upgraded_body
 
@@ -94,8 +93,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
         if self._served is not None and not self._served.response_complete:
             # uvicorn notifies only the latest request. The application would never end if another one was pipelined.
-            self._served.disconnected = True
-            self._served.message_event.set()
+            self._note_disconnect(self._served)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -148,6 +146,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        offer_disconnect(self.scope, self._abort)  # type: ignore[arg-type]
         self._begun = True
         if self._head_since is None:  # It arrived in one block with the end of the previous request.
             self._head_since = self.loop.time()
@@ -257,8 +256,7 @@ class BoundedProtocol(HttpToolsProtocol):
             if self.cycle.response_started or self.pipeline or not self._receiving:
                 self._close_for("%s", error)
                 return
-            self.cycle.disconnected = True
-            self.cycle.message_event.set()
+            self._note_disconnect(self.cycle)
         self.flow.resume_reading()
         self._respond(error, logging.INFO)
         if self.transport.can_write_eof():
@@ -269,6 +267,17 @@ class BoundedProtocol(HttpToolsProtocol):
         request_id = new_request_id()
         log.log(log_level, "refused request %s of %s: %s", request_id, self._client_address, error)
         self.transport.write(raw_response(error, request_id))
+
+    def _abort(self) -> None:
+        """Called by the application during its response."""
+        if self._served is not None:
+            self._note_disconnect(self._served)
+        self.transport.abort()
+
+    @staticmethod
+    def _note_disconnect(cycle: RequestResponseCycle) -> None:
+        cycle.disconnected = True
+        cycle.message_event.set()
 
     def _close_for(self, reason: str, *arguments: object) -> None:
         log.info("closed connection of %s: " + reason, self._client_address, *arguments)
@@ -287,13 +296,3 @@ def protocol_class(server_bounds: ConnectionBounds) -> type[BoundedProtocol]:
         overload = OverloadWarning()
 
     return Protocol
-
-
-def raw_response(error: GatewayError, request_id: str) -> bytes:
-    """A problem document as raw HTTP/1.1 response."""
-    response = problem_response(error)
-    response.headers[REQUEST_ID] = request_id
-    response.headers["Connection"] = "close"
-    fields = b"".join(b"%b: %b\r\n" % field for field in response.raw_headers)
-    status = b"HTTP/1.1 %d %b\r\n" % (error.status, HTTPStatus(error.status).phrase.encode("ascii"))
-    return status + fields + b"\r\n" + bytes(response.body)

@@ -3,21 +3,23 @@
 Used by openai_images/results.py and stream.py.
 
 A slow client keeps its answer in memory: without a bound, many of them would end the gateway. What a client has read is
-free again, and a client that reads too slowly is disconnected. An answer that finds no space waits, first come first
-served, except that one API key never takes more than half.
+free again, block by block of a JSON answer and picture by picture of a stream. A client that reads too slowly is
+disconnected. An answer that finds no space waits, first come first served, except that one API key never takes more
+than half.
 """
 
 import asyncio
 import contextlib
 import logging
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from darkroom_gateway.errors import UnavailableError
+from darkroom_gateway.http.disconnect import disconnect
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +27,8 @@ MAX_HELD_BYTES = 256 * 1024**2
 """Of all answers of one gateway, in base64."""
 WAIT_SECONDS = 30.0
 """How long an answer waits for space."""
+MIN_WAIT_SECONDS = 2.0
+"""Also when the job has taken almost all of the time that its request waits."""
 BLOCK_BYTES = 256 * 1024
 """Bytes of an answer that are given to the connection at once."""
 SLOW_SECONDS = 60.0
@@ -67,17 +71,21 @@ class HeldAnswers:
     def held_bytes(self) -> int:
         return self._held_bytes
 
-    async def hold(self, picture_bytes: int, job_name: str, client: str | None) -> Held:
+    async def hold(
+        self, picture_bytes: int, job_name: str, client: str | None, left_seconds: float = WAIT_SECONDS
+    ) -> Held:
         """Reserve memory for pictures of this size; the caller must `release` it. `client` is the name of the API key.
 
-        Raises `TooManyAnswersError` when there is no space within `wait_seconds`.
+        Raises `TooManyAnswersError` when there is no space within `wait_seconds`, or within the time that is left to
+        the request.
         """
+        wait_seconds = min(self._wait_seconds, max(MIN_WAIT_SECONDS, left_seconds))
         held = Held(client, -(-picture_bytes // 3) * 4, asyncio.Event())
         self._waiting.append(held)
         self._give()
         try:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._wait_seconds):
+                async with asyncio.timeout(wait_seconds):
                     await held.given.wait()
         except asyncio.CancelledError:
             self._leave(held)
@@ -121,16 +129,17 @@ class HeldAnswers:
     def _give(self) -> None:
         """Give space to those that have waited longest, and pass over clients that have their share."""
         for each in list(self._waiting):
+            if not self._fits_share(each):
+                continue
             if self._held_bytes + each.size_bytes > self._max_bytes:
                 return
-            if self._has_share(each):
-                self._waiting.remove(each)
-                self._held_bytes += each.size_bytes
-                if each.client is not None:
-                    self._by_client[each.client] += each.size_bytes
-                each.given.set()
+            self._waiting.remove(each)
+            self._held_bytes += each.size_bytes
+            if each.client is not None:
+                self._by_client[each.client] += each.size_bytes
+            each.given.set()
 
-    def _has_share(self, held: Held) -> bool:
+    def _fits_share(self, held: Held) -> bool:
         """Without API keys the gateway does not know its clients."""
         if held.client is None or not self._by_client[held.client]:
             return True
@@ -153,7 +162,7 @@ class HeldResponse(Response):
             await send_blocks(self._taken(), send)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         except SlowReaderError as error:
-            log.info("%s %s: disconnected the client: %s", scope["method"], scope["path"], error)
+            disconnect_slow_reader(scope, error)
         finally:
             self._blocks.clear()
             self._answers.release(self._held)
@@ -165,8 +174,14 @@ class HeldResponse(Response):
             self._answers.release(self._held, len(block))
 
 
-def in_blocks(content: bytes) -> list[bytes]:
-    return [content[begin : begin + BLOCK_BYTES] for begin in range(0, len(content), BLOCK_BYTES)]
+def disconnect_slow_reader(scope: Scope, error: SlowReaderError) -> None:
+    log.info("%s %s: disconnected the client: %s", scope["method"], scope["path"], error)
+    disconnect(scope)
+
+
+def in_blocks(content: bytes) -> Iterator[bytes]:
+    """Copies one block at a time: the content stays in memory until the last one."""
+    return (content[begin : begin + BLOCK_BYTES] for begin in range(0, len(content), BLOCK_BYTES))
 
 
 async def send_blocks(blocks: Iterable[bytes], send: Send) -> None:

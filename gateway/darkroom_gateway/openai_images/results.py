@@ -78,15 +78,17 @@ class Results:
         self._turns = asyncio.Semaphore(CONCURRENT_ANSWERS)
         self._held = HeldAnswers()
 
-    async def response(self, job: Job, form: Form, headers: dict[str, str], client: str | None) -> Response:
-        """The answer as JSON. `client` is the name of the API key. Raises what `pictures` raises, and
-        `AnswerTooLargeError`."""
+    async def response(
+        self, job: Job, form: Form, headers: dict[str, str], client: str | None, left_seconds: float
+    ) -> Response:
+        """The answer as JSON. `client` is the name of the API key; `left_seconds` is what is left of the wait of the
+        request. Raises what `pictures` raises, and `AnswerTooLargeError`."""
         files = self._files(job)
         if form.links:
             links = [OpenAIImage(url=each.url, seed=_seed(each)) for each in files]
             return Response(_json(job, form, links), media_type="application/json", headers=headers)
         _require_small(job, files)
-        held = await self._held.hold(sum(each.bytes for each in files), job.name, client)
+        held = await self._held.hold(sum(each.bytes for each in files), job.name, client, left_seconds)
         try:
             async with self._turns:
                 pictures = [await self._picture(job, each) for each in files]
@@ -104,9 +106,11 @@ class Results:
         """
         for each in self._files(job):
             async with self._held.holding(each.bytes, job.name, client):
-                async with self._turns:
-                    picture = await self._picture(job, each)
-                yield picture
+                yield await self._picture_in_turn(job, each)
+
+    async def _picture_in_turn(self, job: Job, file: File) -> OpenAIImage:
+        async with self._turns:
+            return await self._picture(job, file)
 
     def _files(self, job: Job) -> list[File]:
         require_success(job)
@@ -122,7 +126,7 @@ class Results:
 
 
 def _json_blocks(job: Job, form: Form, pictures: list[OpenAIImage]) -> list[bytes]:
-    return in_blocks(_json(job, form, pictures))
+    return list(in_blocks(_json(job, form, pictures)))
 
 
 def _json(job: Job, form: Form, pictures: list[OpenAIImage]) -> bytes:

@@ -78,8 +78,8 @@ async def _answer(
         if asked.stream:
             form = StreamForm(kind, asked.partial_images or 0, Form.of(asked), submitter.key_name)
             return ImageStream(services.events(job, form), partial(services.jobs.abandon, job, submitter), headers)
-        finished = await services.jobs.finished(job, request, submitter)
-        answering = services.results.response(finished, Form.of(asked), headers, submitter.key_name)
+        finished, left_seconds = await services.jobs.finished(job, request, submitter)
+        answering = services.results.response(finished, Form.of(asked), headers, submitter.key_name, left_seconds)
         return await unless_disconnected(request, answering)
     except GatewayError as error:
         log.info("%s %s: %s", request.method, request.url.path, error)

@@ -3,18 +3,15 @@
 Called by openai_images/router.py. The job is the same as that of `POST /generate/...`: one request, one GenerateJob.
 """
 
-import asyncio
-import logging
 import math
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from starlette.requests import ClientDisconnect, Request
 
 from darkroom_contract.jobs import Job
-from darkroom_contract.status import Phase
-from darkroom_gateway.deletion.sweeper import Sweeper
-from darkroom_gateway.errors import GatewayError, UnavailableError, UnknownTaskError, WaitExpiredError
+from darkroom_gateway.errors import UnknownTaskError, WaitExpiredError
 from darkroom_gateway.generation.image_sources import ImageRole
 from darkroom_gateway.generation.service import GenerationService
 from darkroom_gateway.http.shutdown import Shutdown
@@ -22,20 +19,15 @@ from darkroom_gateway.jobs.dependencies import Submitter
 from darkroom_gateway.jobs.serializers import phase_of, queue_answer
 from darkroom_gateway.jobs.service import JobService
 from darkroom_gateway.model_names import lora_of
+from darkroom_gateway.openai_images.abandoned_jobs import AbandonedJobs
 from darkroom_gateway.openai_images.parameters import ImageRequest
 from darkroom_gateway.openai_images.translation import generate_parameters, in_openai_names
 from darkroom_gateway.photos.upload_form import Upload
 from darkroom_gateway.photos.upload_validator import unless_disconnected
 from darkroom_gateway.v1.waiting import JobWaits
 
-log = logging.getLogger(__name__)
-
 MAX_RETRY_SECONDS = 60
 """Longest `Retry-After`. OpenAI's clients give up at more than two minutes."""
-CONCURRENT_DELETIONS = 8
-"""Of jobs whose clients have disconnected. Hundreds of clients may do so at once, when a proxy in front stops."""
-DELETION_WAITS_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0)
-"""Between two attempts to delete such a job, while the API server is overloaded or away."""
 
 
 class ImageJobs:
@@ -45,7 +37,7 @@ class ImageJobs:
         self,
         generation: GenerationService,
         jobs: JobService,
-        sweeper: Sweeper,
+        abandoned: AbandonedJobs,
         waits: JobWaits,
         shutdown: Shutdown,
         aliases: Mapping[str, str],
@@ -53,12 +45,11 @@ class ImageJobs:
     ) -> None:
         self._generation = generation
         self._jobs = jobs
-        self._sweeper = sweeper
+        self._abandoned = abandoned
         self._waits = waits
         self._shutdown = shutdown
         self._aliases = aliases
         self._max_wait_seconds = max_wait_seconds
-        self._deletions = asyncio.Semaphore(CONCURRENT_DELETIONS)
 
     async def submit(
         self, asked: ImageRequest, request: Request, submitter: Submitter, uploads: dict[ImageRole, Upload]
@@ -72,50 +63,34 @@ class ImageJobs:
         with in_openai_names():
             return await self._generation.submit_received(parameters, uploads, request, submitter)
 
-    async def finished(self, job: Job, request: Request, submitter: Submitter) -> Job:
-        """The job, once it has ended.
+    async def finished(self, job: Job, request: Request, submitter: Submitter) -> tuple[Job, float]:
+        """The job, once it has ended, and how many seconds of the longest wait are left.
 
         Raises `WaitExpiredError` after the longest wait and when the gateway stops, `UnknownTaskError` for a job that
         was deleted, and `ClientDisconnect`.
         """
+        begun = time.monotonic()
         waiting = self._waits.until_ended(job.kind, job.name, job.uid, self._max_wait_seconds)
         try:
             await unless_disconnected(request, waiting)
         except ClientDisconnect:
-            await self.abandon(job, submitter)
+            self.abandon(job, submitter)
             raise
         latest = self._jobs.refresh(job)
         if latest is None:
             raise UnknownTaskError(f"The job {job.name} was deleted before it had finished.")
         if not phase_of(latest).is_terminal:
             raise self._wait_expired(latest)
-        return latest
+        return latest, begun + self._max_wait_seconds - time.monotonic()
 
-    async def abandon(self, job: Job, submitter: Submitter) -> None:
+    def abandon(self, job: Job, submitter: Submitter) -> None:
         """After the client has disconnected: delete a job that is still queued, with its files. Nobody would ask for
         its pictures, unless the request can be repeated with its Idempotency-Key, or somebody has suspended the job."""
-        if submitter.idempotency_key is not None:
-            return
-        try:
-            if await self._delete_unwanted(job):
-                log.info("deleting %s: its client disconnected before it started", job.key)
-        except UnknownTaskError:
-            log.debug("%s is already gone", job.key)
-        except GatewayError as error:
-            log.warning("%s was kept although its client disconnected: %s", job.key, error)
+        if submitter.idempotency_key is None:
+            self._abandoned.add(job)
 
-    async def _delete_unwanted(self, job: Job) -> bool:
-        """Whether the job is being deleted. Raises the last error of several attempts."""
-        for wait_seconds in DELETION_WAITS_SECONDS:
-            try:
-                async with self._deletions:
-                    return await self._sweeper.delete_job_if(job, _is_unwanted)
-            except UnavailableError:
-                if self._shutdown.streams_end.is_set():
-                    raise
-                await asyncio.sleep(wait_seconds)
-        async with self._deletions:
-            return await self._sweeper.delete_job_if(job, _is_unwanted)
+    async def close(self) -> None:
+        await self._abandoned.close()
 
     def _wait_expired(self, job: Job) -> WaitExpiredError:
         queue = None if job.status.queue is None else queue_answer(job.status.queue, datetime.now(UTC))
@@ -127,7 +102,3 @@ class ImageJobs:
             "and its pictures once it has succeeded. With an Idempotency-Key a repeated request waits again.",
             min(MAX_RETRY_SECONDS, max(1, math.ceil(seconds or 1))),
         )
-
-
-def _is_unwanted(job: Job) -> bool:
-    return phase_of(job) is Phase.QUEUED and not job.spec.suspend and not job.status.attempts

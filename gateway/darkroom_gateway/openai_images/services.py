@@ -7,6 +7,7 @@ from fastapi import Depends, Request
 
 from darkroom_contract.jobs import Job
 from darkroom_gateway.model_names import as_mapping
+from darkroom_gateway.openai_images.abandoned_jobs import AbandonedJobs
 from darkroom_gateway.openai_images.results import Results
 from darkroom_gateway.openai_images.service import ImageJobs
 from darkroom_gateway.openai_images.stream import ImageEvents, StreamForm
@@ -34,7 +35,7 @@ def build_image_services(services: Services) -> ImageServices:
         jobs=ImageJobs(
             services.generation,
             services.jobs,
-            services.sweeper,
+            AbandonedJobs(services.sweeper, services.shutdown),
             services.v1.waits,
             services.shutdown,
             as_mapping(settings.model_aliases),

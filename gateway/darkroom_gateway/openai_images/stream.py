@@ -1,13 +1,14 @@
 """The response with `stream: true`: previews while a job runs, then its pictures, as OpenAI's server-sent events.
 
-The events come from the hub of `GET /jobs/{task_id}/events`, with its pings: a proxy does not close the connection of a
-job that waits for long. An error after the start is an event, as in OpenAI's API.
+The events come from the hub of `GET /jobs/{task_id}/events`. Pings while nothing else is sent keep a proxy from closing
+the connection: also while a run reports progress without previews, and while a picture waits for memory. An error after
+the start is an event, as in OpenAI's API.
 """
 
+import asyncio
 import json
-import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -23,16 +24,15 @@ from darkroom_contract.jobs import Job
 from darkroom_contract.progress import Preview
 from darkroom_gateway.errors import GatewayError, UnavailableError, UnknownTaskError
 from darkroom_gateway.events.feed import JobWatcher
-from darkroom_gateway.events.hub import GATEWAY_STOPPING, EventHub
+from darkroom_gateway.events.frames import PING
+from darkroom_gateway.events.hub import GATEWAY_STOPPING, PING_SECONDS, EventHub
 from darkroom_gateway.http.problems import problem_of
 from darkroom_gateway.jobs.serializers import phase_of
 from darkroom_gateway.openai_images.error_shape import error_of
-from darkroom_gateway.openai_images.held_answers import SlowReaderError, in_blocks, send_blocks
+from darkroom_gateway.openai_images.held_answers import SlowReaderError, disconnect_slow_reader, in_blocks, send_blocks
 from darkroom_gateway.openai_images.results import Form, Results, completed
-from darkroom_gateway.openai_images.schemas import CompletedEvent, PartialImageEvent
+from darkroom_gateway.openai_images.schemas import CompletedEvent, OpenAIImage, PartialImageEvent
 from darkroom_gateway.photos.upload_validator import unless_disconnected
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,22 @@ class ImageEvents:
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """All events, and pings."""
+        async with aclosing(self._events()) as events:
+            while True:
+                step = asyncio.create_task(_next_of(events))
+                try:
+                    while not (await asyncio.wait({step}, timeout=PING_SECONDS))[0]:
+                        yield PING
+                finally:
+                    step.cancel()
+                    await asyncio.gather(step, return_exceptions=True)
+                if (event := step.result()) is None:
+                    return
+                del step
+                yield event
+                del event  # The client has read it. The next one may take a while.
+
+    async def _events(self) -> AsyncGenerator[bytes, None]:
         try:
             async for name, data in self._frames():
                 if name == "progress" and (preview := json.loads(data).get("preview")) is not None:
@@ -74,21 +90,18 @@ class ImageEvents:
                     async with aclosing(self._completed(json.loads(data)["reason"])) as completed_events:
                         async for event in completed_events:
                             yield event
-                elif name is None:
-                    yield data
+                            del event
         except GatewayError as error:
             yield _error_event(error)
 
-    async def _frames(self) -> AsyncIterator[tuple[str | None, bytes]]:
-        """Names and data of the hub's events; a ping has no name, and is passed on unchanged."""
+    async def _frames(self) -> AsyncIterator[tuple[str, bytes]]:
+        """Names and data of the hub's events, without its pings."""
         while True:
             chunk = self._watcher.take()
             for frame in filter(None, chunk.split(b"\n\n")):
                 fields = dict(line.split(b": ", 1) for line in frame.split(b"\n") if not line.startswith(b":"))
                 if fields:
                     yield fields[b"event"].decode(), fields[b"data"]
-                else:
-                    yield None, frame + b"\n\n"
             if not chunk and self._watcher.is_done:
                 return
             if not chunk:
@@ -109,11 +122,17 @@ class ImageEvents:
             raise UnavailableError(f"The gateway is stopping. The job {job.name} continues: see /v1/jobs/{job.name}.")
         if not phase_of(job).is_terminal:
             raise UnknownTaskError(f"The job {job.name} was deleted before it had finished.")
-        kind = f"{self._form.kind}.completed"
         async with aclosing(self._results.pictures(job, self._form.client)) as pictures:
             async for each in pictures:
-                event = CompletedEvent(**self._fields(completed(job), each.b64_json or "", each.seed), type=kind)
-                yield await to_thread.run_sync(_event, kind, event)
+                event = await to_thread.run_sync(self._completed_event, completed(job), each)
+                del each  # While the client reads the event, nothing else of the picture stays in memory.
+                yield event
+                del event
+
+    def _completed_event(self, created: int, picture: OpenAIImage) -> bytes:
+        kind = f"{self._form.kind}.completed"
+        fields = self._fields(created, picture.b64_json or "", picture.seed)
+        return _event(kind, CompletedEvent(**fields, type=kind))
 
     def _fields(self, created: int, picture: str, seed: int | None) -> dict[str, Any]:
         form = self._form.form
@@ -133,7 +152,7 @@ class ImageStream(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, events: ImageEvents, abandon: Callable[[], Awaitable[None]], headers: dict[str, str]) -> None:
+    def __init__(self, events: ImageEvents, abandon: Callable[[], None], headers: dict[str, str]) -> None:
         """`abandon` is called when the client disconnects."""
         # Skips the parent's constructor: a stream has no body and no length.
         self.status_code = 200
@@ -147,9 +166,9 @@ class ImageStream(Response):
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             await unless_disconnected(Request(scope, receive), self._send_all(send))
         except ClientDisconnect:
-            await self._abandon()
+            self._abandon()
         except SlowReaderError as error:
-            log.info("%s %s: disconnected the client: %s", scope["method"], scope["path"], error)
+            disconnect_slow_reader(scope, error)
         finally:
             self._events.leave()
 
@@ -157,7 +176,12 @@ class ImageStream(Response):
         async with aclosing(self._events.chunks()) as chunks:
             async for chunk in chunks:
                 await send_blocks(in_blocks(chunk), send)
+                del chunk
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _next_of(events: AsyncGenerator[bytes, None]) -> bytes | None:
+    return await anext(events, None)
 
 
 def _event(name: str, data: BaseModel) -> bytes:

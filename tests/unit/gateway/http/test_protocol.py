@@ -170,6 +170,7 @@ def test_uvicorn_has_the_names_that_the_protocol_uses() -> None:
     for name in overridden:
         assert inspect.isfunction(vars(HttpToolsProtocol).get(name)), name
     source = inspect.getsource(HttpToolsProtocol)
+    assert "self.scope = {" in inspect.getsource(HttpToolsProtocol.on_message_begin)
     assert "self._start_asgi_task(self.cycle, app)" in source
     cycle = inspect.getsource(inspect.getmodule(HttpToolsProtocol).RequestResponseCycle)  # type: ignore[union-attr]
     for name in ("disconnected", "message_event", "response_started", "response_complete", "keep_alive"):

@@ -1,6 +1,7 @@
 """The memory of pictures in base64 is bounded, however slowly clients read them."""
 
 import asyncio
+import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -15,6 +16,7 @@ from darkroom_gateway.openai_images.held_answers import (
     HeldResponse,
     TooManyAnswersError,
     in_blocks,
+    send_blocks,
 )
 
 BODY = b"x" * (2 * BLOCK_BYTES + 1)
@@ -89,6 +91,27 @@ async def test_answer_waits_for_space_and_others_wait_behind_it() -> None:
     assert answers.held_bytes == 1000
 
 
+async def test_answer_does_not_wait_longer_than_its_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(held_answers, "MIN_WAIT_SECONDS", 0.01)
+    answers = HeldAnswers(max_bytes=1000, wait_seconds=600)
+    await answers.hold(600, "one", None)
+
+    async with asyncio.timeout(60):
+        with pytest.raises(TooManyAnswersError):
+            await answers.hold(300, "two", None, left_seconds=-1)
+
+
+async def test_answer_waits_a_little_when_its_request_has_no_time_left() -> None:
+    answers = HeldAnswers(max_bytes=1000)
+    first = await answers.hold(600, "one", None)
+    second = asyncio.create_task(answers.hold(600, "two", None, left_seconds=-1))
+    await turns()
+
+    answers.release(first)
+
+    assert (await second).size_bytes == 800
+
+
 async def test_answer_whose_client_leaves_the_queue_blocks_nobody() -> None:
     answers = HeldAnswers(max_bytes=1000)
     await answers.hold(450, "first", None)
@@ -130,6 +153,19 @@ async def test_one_key_never_takes_more_than_half() -> None:
     assert sum(each.done() for each in greedy) == 2
     for each in greedy:
         each.cancel()
+
+
+async def test_answer_over_its_share_that_does_not_fit_either_blocks_nobody() -> None:
+    answers = HeldAnswers(max_bytes=1000)
+    for client in ("greedy", "other"):
+        await answers.hold(300, "first", client)
+    over_share = asyncio.create_task(answers.hold(300, "second", "greedy"))
+    small = asyncio.create_task(answers.hold(75, "small", "modest"))
+    await turns()
+
+    assert small.done()
+    assert not over_share.done()
+    over_share.cancel()
 
 
 async def test_what_a_client_has_read_is_free() -> None:
@@ -175,3 +211,22 @@ async def test_client_that_reads_too_slowly_is_disconnected(monkeypatch: pytest.
         await task  # Without the end of the body: the server closes the connection.
 
     assert answers.held_bytes == 0
+
+
+async def test_event_of_a_stream_is_copied_block_by_block() -> None:
+    content = bytes(64 * BLOCK_BYTES)
+    sent_bytes = 0
+
+    async def send(message: Message) -> None:
+        nonlocal sent_bytes
+        sent_bytes += len(message["body"])
+
+    tracemalloc.start()
+    try:
+        await send_blocks(in_blocks(content), send)
+        _, most_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert sent_bytes == len(content)
+    assert most_bytes < 4 * BLOCK_BYTES
