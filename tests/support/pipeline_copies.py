@@ -14,7 +14,6 @@ from darkroom_contract.specs.training_choices import Quantization
 from darkroom_runner.models import pretrained
 from darkroom_runner.run.start_clock import StartClock, StartPart
 
-
 _CONSTANT = bool | int | float | str | None
 
 
