@@ -2,10 +2,12 @@
 
 The workers collect the same files in the same order at the same time, so each would rewrite the assertions of every
 test module, and compile every other one, itself: ten seconds and more of CPU time for each worker. Here each prepares
-its share first. What is up to date stays as it is, and what is missing later is compiled as it is imported.
+its share first. What is up to date stays as it is, and what is missing later is compiled as it is imported. A file that
+can't be read or compiled is left to pytest, which reports it.
 """
 
 import compileall
+import contextlib
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -44,9 +46,16 @@ def python_files(roots: Iterable[Path]) -> list[Path]:
 
 
 def rewrite_assertions(config: pytest.Config, path: Path) -> None:
-    """Write the module's bytecode as pytest's import hook does, unless it is up to date."""
+    """Write the module's bytecode as pytest's import hook does, unless it is up to date.
+
+    Not with `--assert=plain`, which has no such hook.
+    """
+    state = config.stash.get(rewrite.assertstate_key, None)
     folder = rewrite.get_cache_dir(path)
     bytecode = folder / f"{path.stem}{rewrite.PYC_TAIL}"
-    if rewrite._read_pyc(path, bytecode) is None and rewrite.try_makedirs(folder):
-        source_hash, code = rewrite._rewrite_test(path, config)
-        rewrite._write_pyc(config.stash[rewrite.assertstate_key], code, source_hash, bytecode)
+    if state is None or not path.is_file() or rewrite._read_pyc(path, bytecode) is not None:
+        return
+    with contextlib.suppress(OSError, SyntaxError, ValueError):
+        if rewrite.try_makedirs(folder):
+            source_hash, code = rewrite._rewrite_test(path, config)
+            rewrite._write_pyc(state, code, source_hash, bytecode)

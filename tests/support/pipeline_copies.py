@@ -14,15 +14,22 @@ from darkroom_contract.specs.training_choices import Quantization
 from darkroom_runner.models import pretrained
 from darkroom_runner.run.start_clock import StartClock, StartPart
 
+_CONSTANT = bool | int | float | str | None
+
 
 class PipelineCopies:
-    """Makes copies of a pipeline as it is now."""
+    """Makes copies of a pipeline as it is now, whatever is changed in it or in a copy later.
+
+    Raises TypeError for what it can't copy: tensors of subclasses, whose inner tensors would be shared, tensors with
+    attributes that can change, and functions that refer to variables of others.
+    """
 
     def __init__(self, pipeline: Any) -> None:
         file = io.BytesIO()
         pickler = _Pickler(file)
         pickler.dump(pipeline)
-        self._content, self._kept = file.getvalue(), list(pickler.kept.values())
+        self._content = file.getvalue()
+        self._kept = [_copied(each) if isinstance(each, torch.Tensor) else each for each in pickler.kept.values()]
 
     def copy(self) -> Any:
         """With tensors of its own."""
@@ -75,6 +82,7 @@ class _Pickler(pickle.Pickler):
     def persistent_id(self, thing: Any) -> int | None:
         if not isinstance(thing, torch.Tensor | FunctionType):
             return None
+        _check(thing)
         self.kept[id(thing)] = thing
         return self._numbers.setdefault(id(thing), len(self._numbers))
 
@@ -94,6 +102,17 @@ class _Unpickler(pickle.Unpickler):
         if number not in self._copied:
             self._copied[number] = _copied(original)
         return self._copied[number]
+
+
+def _check(thing: torch.Tensor | FunctionType) -> None:
+    """Raises TypeError if copies would share what can be changed."""
+    if isinstance(thing, FunctionType):
+        if thing.__closure__:
+            raise TypeError(f"{thing.__qualname__} refers to variables of another function: copies would share them")
+    elif type(thing) not in (torch.Tensor, torch.nn.Parameter):
+        raise TypeError(f"copies would share the inner tensors of a {type(thing).__name__}: load the pipeline again")
+    elif shared := [name for name, value in vars(thing).items() if not isinstance(value, _CONSTANT)]:
+        raise TypeError(f"copies would share the attributes {', '.join(shared)} of a tensor")
 
 
 def _copied(tensor: torch.Tensor) -> torch.Tensor:

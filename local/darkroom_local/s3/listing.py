@@ -10,6 +10,7 @@ import binascii
 import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from xml.sax.saxutils import escape
 from nanio.errors import InvalidArgument, NoSuchKey
 from nanio.handlers.bucket import dispatch_bucket
 from nanio.storage.filesystem import FilesystemStorage
-from nanio.storage.metadata import read_metadata
+from nanio.storage.metadata import read_metadata, synthesize_metadata_from_stat
 from nanio.storage.paths import META_DIR_NAME
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
@@ -189,10 +190,19 @@ def contents_of(storage: FilesystemStorage, bucket: str, key: str, text: str) ->
 
 def _info(storage: FilesystemStorage, bucket: str, key: str) -> Any:
     """Of a file that the walk has found. nanio's look-up, which resolves each path several times, takes much longer."""
+    folder = storage.data_dir / bucket
     try:
-        return read_metadata(storage.data_dir / bucket / META_DIR_NAME / f"{key}.json", key)
+        return read_metadata(folder / META_DIR_NAME / f"{key}.json", key)
     except (OSError, ValueError, KeyError):
         return storage.head_object(bucket, key)  # Without readable metadata, by the file itself.
+    except TypeError:
+        return _info_of_file(folder / key, key)  # JSON, but no object: nanio's look-up fails.
+
+
+def _info_of_file(file: Path, key: str) -> Any:
+    with suppress(FileNotFoundError):
+        return synthesize_metadata_from_stat(file, key)
+    raise NoSuchKey(resource=key)
 
 
 def _encoded(entry: str) -> str:

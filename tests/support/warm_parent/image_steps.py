@@ -1,4 +1,8 @@
-"""Fewer steps for the images of a training, for tests of what else it does. Imported beside `server.py`, too."""
+"""Fewer steps for the images of a training, for tests of what else it does. Imported beside `server.py`, too.
+
+With fewer than 10 steps the U-Net cache computes at least half of them in full: see `FEW_STEPS`.
+`unit/runner/training/test_checkpoints.py` has a training whose class images take the real number.
+"""
 
 import importlib
 
@@ -12,6 +16,9 @@ CONSTANTS = (
 
 
 def set_image_steps(steps: int) -> None:
-    """For this process."""
-    for module, name in CONSTANTS:
-        setattr(importlib.import_module(module), name, steps)
+    """For this process. Raises AttributeError if a constant is not where it is expected."""
+    for module_name, name in CONSTANTS:
+        module = importlib.import_module(module_name)
+        if not hasattr(module, name):
+            raise AttributeError(f"{module_name} has no {name} (renamed?): correct CONSTANTS in {__file__}")
+        setattr(module, name, steps)

@@ -25,12 +25,14 @@ NEEDLESS = (
 """What a generation of one image has no use for, and its libraries import where it is installed or asked for."""
 WORKER = f"""#!{sys.executable}
 import sys
+sys.modules["torchvision"] = None
 from darkroom_runner import worker
 try:
     worker.main()
 finally:
     print("needless:", [name for name in {NEEDLESS!r} if sys.modules.get(name) is not None], flush=True)
 """
+"""With torchvision, which may be installed here, nothing would be hidden."""
 PARTS = ["interpreter", "imports", "input", "weights", "device", "first step"]
 
 

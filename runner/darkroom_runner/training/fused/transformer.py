@@ -15,11 +15,12 @@ OUTPUT = "_get_output_for_continuous_inputs"
 
 
 def can_fuse(module: Any) -> bool:
-    """Transformers of images with linear projections, as in SDXL."""
+    """Transformers of images with linear projections, as in SDXL, in float32 on the CPU."""
     return (
         isinstance(module, Transformer2DModel)
         and module.is_input_continuous
         and module.use_linear_projection
+        and (module.norm.weight.device.type, module.norm.weight.dtype) == ("cpu", torch.float32)
         and hasattr(module, OUTPUT)
     )
 
@@ -40,7 +41,7 @@ def _output(
 ) -> torch.Tensor:
     """Of tokens [b, h w, d] and residual [b, c, h, w]: [b, c, h, w]"""
     tokens = transformer.proj_out(hidden_states)
-    image: torch.Tensor = tokens.view(batch_size, height, width, -1).permute(0, 3, 1, 2)
+    image: torch.Tensor = tokens.reshape(batch_size, height, width, -1).permute(0, 3, 1, 2)
     if not residual.is_contiguous(memory_format=torch.channels_last):
         image = image.contiguous()
     return image + residual

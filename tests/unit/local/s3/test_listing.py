@@ -90,7 +90,11 @@ def test_an_entry_has_size_etag_and_time(filled, s3):
     assert entry["LastModified"] == head["LastModified"]
 
 
-@pytest.mark.parametrize("metadata", [None, "", "{}"], ids=["no file", "empty", "no fields"])
+@pytest.mark.parametrize(
+    "metadata",
+    [None, "", "{}", "null", "[]", '{"size": null, "etag": "", "last_modified": ""}'],
+    ids=["no file", "empty", "no fields", "null", "list", "no size"],
+)
 def test_an_object_without_readable_metadata_is_listed_by_its_file(tmp_path, metadata):
     data = FilesystemStorage(tmp_path)
     data.create_bucket(BUCKET)

@@ -12,6 +12,7 @@ from support.forking_interpreter import forking_interpreter
 
 IMPORT = """
 import sys
+sys.modules["torchvision"] = None
 from darkroom_runner.run.unused_parts import unused_parts_hidden
 from darkroom_runner.run.library_logging import configure_library_logging
 with unused_parts_hidden():
@@ -19,6 +20,7 @@ with unused_parts_hidden():
     import diffusers.pipelines.stable_diffusion_xl.pipeline_stable_diffusion_xl
     import diffusers.pipelines.stable_video_diffusion.pipeline_stable_video_diffusion
 """
+"""With torchvision, which may be installed here, nothing would be hidden."""
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +54,7 @@ def test_nothing_is_hidden_where_torchvision_is_installed(output: Callable[[str]
     (tmp_path / "torchvision.py").write_text("from torch._dynamo.utils import is_compile_supported\n", encoding="utf-8")
     code = f"""
 sys.path.insert(0, {str(tmp_path)!r})
+del sys.modules["torchvision"]
 with unused_parts_hidden():
     import torchvision
     print(torchvision.is_compile_supported("cpu"))

@@ -74,7 +74,11 @@ class Job:
 
 @pytest.fixture(scope="module")
 def few_image_steps() -> Iterator[None]:
-    """Class, sample and validation images take 4 steps, not 25 or 30: what a training does with them is the same."""
+    """Class, sample and validation images take 4 steps, not 25 or 30.
+
+    The pictures are others, and the U-Net cache of class images computes more of the steps in full. What a training
+    does with the pictures does not depend on their steps.
+    """
     with pytest.MonkeyPatch.context() as patch:
         for module, name in CONSTANTS:
             patch.setattr(f"{module}.{name}", 4)

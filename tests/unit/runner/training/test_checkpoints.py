@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load
 
+from darkroom_contract import plan
 from darkroom_contract.base_models import UsedModel
 from darkroom_contract.outcome import Outcome, Reason
 from darkroom_contract.runs import RunDocument
@@ -18,8 +19,10 @@ from darkroom_contract.specs.train_job import TrainJobSpec
 from darkroom_runner.errors import InterruptedRunError, StorageUnavailableError
 from darkroom_runner.run.stop_signal import StopSignal
 from darkroom_runner.run.storage import Storage
+from darkroom_runner.training import prior_preservation
 from darkroom_runner.training.checkpoints import Checkpoints
 from darkroom_runner.training.dataset import Photo
+from darkroom_runner.unet_cache.policies import FEW_STEPS
 
 BUCKET = "darkroom"
 STEPS = 6
@@ -145,6 +148,20 @@ def test_a_resumed_training_gives_bit_identical_weights(
     assert metrics["resumedFromStep"] == step
     assert metrics["finalLoss"] == uninterrupted[1]["finalLoss"]
     assert same(weights, uninterrupted[0])
+
+
+def test_a_resumed_training_is_bit_identical_with_class_images_of_all_steps(
+    checkpoints: Callable[..., Checkpoints], interrupt: Any, resume: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many as outside of tests: the U-Net cache has a rule for few."""
+    assert plan.CLASS_IMAGE_STEPS >= FEW_STEPS
+    monkeypatch.setattr(prior_preservation, "CLASS_IMAGE_STEPS", plan.CLASS_IMAGE_STEPS)
+    whole, _ = resume(checkpoints())
+    interrupt(checkpoints(2), 4)
+    weights, metrics = resume(checkpoints(3))
+
+    assert metrics["resumedFromStep"] == 4
+    assert same(weights, whole)
 
 
 def test_checkpoints_are_saved_periodically_and_only_the_newest_is_kept(

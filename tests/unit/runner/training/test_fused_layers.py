@@ -123,6 +123,14 @@ def test_output_of_a_transformer_has_the_memory_format_of_its_input(unet: Any) -
     assert all(given == output for given, output in strides)
 
 
+@pytest.mark.parametrize("place", [torch.bfloat16, torch.float16, torch.device("meta")], ids=str)
+def test_nothing_is_fused_in_half_precision_or_on_another_device(unet: Any, place: Any) -> None:
+    """As with the quantized models and autocast of CUDA."""
+    fused = fuse_layers(unet.to(place))
+
+    assert (+fused.counts, fused.replaced) == (Counter(), ())
+
+
 def test_undone_modules_compute_as_before(unet: Any) -> None:
     with torch.no_grad():
         modules = unet_output(unet, texts(unet))

@@ -1,5 +1,7 @@
 """Fused projections are linear layers with adapters, in both passes, whether they are narrow or wide."""
 
+from collections.abc import Sequence
+
 import pytest
 import torch
 
@@ -31,18 +33,55 @@ def by_autograd(layers: Projections, rows: torch.Tensor, gradients: list[torch.T
     return [*outputs, *torch.autograd.grad(outputs, [leaf, *adapters], gradients)]
 
 
+def random_gradients(layers: int, outer: int) -> list[torch.Tensor]:
+    rng = torch.Generator().manual_seed(8)
+    return [torch.randn(ROWS, outer, generator=rng, dtype=torch.float64) for _ in range(layers)]
+
+
+def both_passes(layers: Projections, rows: torch.Tensor, gradients: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    """As `by_autograd`."""
+    outputs, inner_products = layers.forward(rows)
+    of_rows, of_adapters = layers.backward(gradients, rows, inner_products)
+    return [*outputs, of_rows, *of_adapters]
+
+
 @pytest.mark.parametrize("scale", [1.0, 0.5])
 @pytest.mark.parametrize("count", [1, 3])
 @pytest.mark.parametrize("inner", [NARROW, WIDE])
 def test_both_passes_are_those_of_linear_layers_with_adapters(inner: int, count: int, scale: float) -> None:
     layers, rows = random_projections(count, inner, inner + 8, scale)
-    gradients = [torch.ones(ROWS, inner + 8, dtype=torch.float64) * (number + 1) for number in range(count)]
+    gradients = random_gradients(count, inner + 8)
 
-    outputs, inner_products = layers.forward(rows)
-    of_rows, of_adapters = layers.backward(gradients, rows, inner_products)
+    torch.testing.assert_close(both_passes(layers, rows, gradients), by_autograd(layers, rows, gradients))
+
+
+@pytest.mark.parametrize("inner", [NARROW, WIDE])
+def test_rows_and_gradients_need_not_be_contiguous(inner: int) -> None:
+    """As they are between attention's heads, where some are parts of larger tensors."""
+    layers, rows = random_projections(3, inner, inner + 8, 0.5)
+    columns = torch.stack((rows, -rows), dim=2)[:, :, 0]
+    gradients = random_gradients(3, inner + 8)
+    split = torch.cat(gradients, dim=1).split(inner + 8, dim=1)
+    transposed = [each.T.contiguous().T for each in gradients]
+    assert not any(each.is_contiguous() for each in (columns, *split, *transposed))
 
     expected = by_autograd(layers, rows, gradients)
-    torch.testing.assert_close([*outputs, of_rows, *of_adapters], expected)
+
+    torch.testing.assert_close(both_passes(layers, columns, split), expected)
+    torch.testing.assert_close(both_passes(layers, columns, transposed), expected)
+
+
+@pytest.mark.parametrize("inner", [NARROW, WIDE])
+def test_each_layer_takes_its_own_gradient(inner: int) -> None:
+    """With those of other layers all gradients are others, so the comparisons above find an exchange."""
+    layers, rows = random_projections(3, inner, inner + 8, 0.5)
+    first, second, third = random_gradients(3, inner + 8)
+
+    expected = by_autograd(layers, rows, [first, second, third])[3:]
+    permuted = both_passes(layers, rows, [third, first, second])[3:]
+
+    for one, other in zip(expected, permuted, strict=True):
+        assert (one - other).abs().max() > 0.1
 
 
 def test_only_narrow_layers_add_the_adapters_to_their_weights() -> None:
