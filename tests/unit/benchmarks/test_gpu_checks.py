@@ -38,7 +38,7 @@ def checks() -> ModuleType:
 def run_script(out: Path, *arguments: str, **variables: str) -> dict[str, Any]:
     subprocess.run(
         [str(ROOT / "benchmarks" / "gpu.sh"), "--out", str(out), *arguments],
-        env={**os.environ, "PYTHON": sys.executable, "OMP_NUM_THREADS": "1", **variables},
+        env={**os.environ, "PYTHON": sys.executable, "OMP_NUM_THREADS": "1", "PYTEST_ADDOPTS": "", **variables},
         check=True,
         capture_output=True,
     )

@@ -128,9 +128,11 @@ def opened_storage(s3_server: S3Server) -> Storage:
 
 
 @pytest.fixture
-def storage(opened_storage: Storage) -> Storage:
-    """The runner's storage for the test bucket, of one test alone. All have one client: opening it takes long."""
-    return copy.copy(opened_storage)
+def storage(opened_storage: Storage) -> Iterator[Storage]:
+    """The runner's storage for the test bucket, of one test alone. All have one client: opening it takes long. Its
+    connections are not kept: the server does not read the rest of an upload that it refused."""
+    yield copy.copy(opened_storage)
+    opened_storage._client.close()
 
 
 # --- photos ------------------------------------------------------------------------------------------------------

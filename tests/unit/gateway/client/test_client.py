@@ -1,6 +1,7 @@
 """The Python client against a real gateway, sync and async."""
 
 import hashlib
+import itertools
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -141,14 +142,26 @@ def test_wait_returns_when_the_job_ends(darkroom: Darkroom, streamed_job: Stream
 async def test_all_jobs_are_watched(gateway: Gateway, streamed_job: StreamedJob) -> None:
     async with AsyncDarkroom(str(gateway.http.base_url)) as darkroom:
         stream = darkroom.events(kind=Kind.GENERATE)
-        change = threading.Timer(0.5, streamed_job.set_status, kwargs={"phase": "Suspended"})
-        change.start()
-        async for event in stream:
-            if isinstance(event, JobChanged) and event.job.id == streamed_job.name:
-                break
-        change.join()
+        is_seen = threading.Event()
+        changing = threading.Thread(target=change_until, args=(streamed_job, is_seen))
+        changing.start()
+        try:
+            async for event in stream:
+                if isinstance(event, JobChanged) and event.job.id == streamed_job.name:
+                    break
+        finally:
+            is_seen.set()
+            changing.join()
         await stream.aclose()
     assert event.job.status is Status.SUSPENDED
+
+
+def change_until(job: StreamedJob, is_seen: threading.Event) -> None:
+    """Change a suspended job again and again: a stream shows what changes after it is open."""
+    for attempts in itertools.count(1):
+        job.set_status(phase="Suspended", attempts=attempts)
+        if is_seen.wait(0.5):
+            return
 
 
 def test_key_is_required_and_names_the_submitter(secured: SecuredGateway) -> None:
