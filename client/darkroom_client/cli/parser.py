@@ -97,7 +97,11 @@ def _add_shared(parser: ArgumentParser) -> None:
 def _command(commands: Any, name: str, text: str = "") -> ArgumentParser:
     text = text or HELP[name]
     parser: ArgumentParser = commands.add_parser(
-        name, help=text, description=f"{text[0].upper()}{text[1:]}.", formatter_class=ParagraphFormatter
+        name,
+        help=text,
+        description=f"{text[0].upper()}{text[1:]}.",
+        formatter_class=ParagraphFormatter,
+        allow_abbrev=False,  # "--guidanc" is a mistake, and would become ambiguous with another option.
     )
     return parser
 

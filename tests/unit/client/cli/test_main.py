@@ -53,6 +53,11 @@ def test_unreachable_gateway_exits_with_4_and_says_how_to_start_one(run: Run) ->
         (("models", "shwo", "a"), "models has no command shwo. Did you mean show?", "See: darkroom models --help"),
         (("models", "my-dog"), "models has no command my-dog.", "It has: show, rm, import, download."),
         (("train", "a", "--promt", "b"), "train has no option --promt. Did you mean --prompt?", "--help"),
+        (
+            ("generate", "a dog", "--guidanc", "2"),
+            "generate has no option --guidanc. Did you mean --guidance?",
+            "--help",
+        ),
         (("jobs", "--statsu=Failed"), "jobs has no option --statsu. Did you mean --status?", "--help"),
         (("--jason", "jobs"), "There is no option --jason. Did you mean --json?", "See: darkroom --help"),
         (("generate", "a", "dog"), "generate takes no further argument dog. Put a text", "generate --help"),
