@@ -22,6 +22,13 @@ ROOMS = {
     "runner": {"darkroom_contract", "darkroom_runner"},
 }
 COMMANDS = {"gateway": {"darkroom-gateway", "darkroom-operator"}, "runner": {"darkroom-runner"}}
+PIPELINES = (
+    "stable_diffusion_xl.pipeline_stable_diffusion_xl",
+    "stable_diffusion_xl.pipeline_stable_diffusion_xl_img2img",
+    "stable_diffusion_xl.pipeline_stable_diffusion_xl_inpaint",
+    "stable_video_diffusion.pipeline_stable_video_diffusion",
+)
+"""Imported when a job uses them."""
 OF_OLD_PYTHONS = {"async-timeout"}
 """aiohttp and redis want it before Python 3.11.3, which Debian's own is."""
 
@@ -155,11 +162,14 @@ def test_pip_configuration_is_not_in_the_image(image: Image) -> None:
 def test_all_imported_modules_are_compiled(image: Image, tmp_path: Path) -> None:
     tmp_path.chmod(0o777)
     modules = {
-        "gateway": "darkroom_gateway.main, darkroom_operator.main",
-        "runner": "darkroom_runner.lifecycle, darkroom_runner.training.session, darkroom_runner.tasks.image_to_video",
+        "gateway": ["darkroom_gateway.main", "darkroom_operator.main"],
+        "runner": [
+            *(f"darkroom_runner.{name}" for name in ("lifecycle", "training.session", "tasks.image_to_video")),
+            *(f"diffusers.pipelines.{name}" for name in PIPELINES),
+        ],
     }
     volumes = {"/tmp": tmp_path, "/scratch": tmp_path}
-    assert image.python(UNCOMPILED.format(modules=modules[part(image)]), writable=volumes) == []
+    assert image.python(UNCOMPILED.format(modules=", ".join(modules[part(image)])), writable=volumes) == []
 
 
 def test_runner_has_the_index_of_its_transformers(runner_image: Image, looked: dict[str, Any]) -> None:

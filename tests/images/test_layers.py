@@ -11,7 +11,7 @@ from support.containers import Image
 REPOSITORY = Path(__file__).resolve().parents[2]
 MADE_FROM = ("images", "contract", "gateway", "operator", "runner")
 FILES = ("Dockerfile.gateway", "Dockerfile.runner", ".dockerignore", "pyproject.toml")
-SMALL = 3_000_000
+SMALL = 4_000_000
 
 
 @pytest.fixture
