@@ -41,5 +41,5 @@ PATTERN_ADVICE = {
     FILE_NAME_PATTERN: "Use a path of the list of the files of the job.",
     STEP_PATTERN: "Use the number of a saved step, such as 200, or best.",
     LAST_EVENT_ID_PATTERN: "Send the id of a progress event, such as 1795501214886-0, or leave the header out.",
-    TASK_ID_PATTERN: "Use the task_id that a submission returned: at most 48 lower-case letters, digits and '-'.",
+    TASK_ID_PATTERN: "Use the id that a submission returned: at most 48 lower-case letters, digits and '-'.",
 }

@@ -29,7 +29,7 @@ from darkroom_gateway.deletion.background import run_for_each
 from darkroom_gateway.deletion.deletable_job import DeletableJob
 from darkroom_gateway.errors import FieldError, ModelInUseError, UnknownModelError
 from darkroom_gateway.jobs.task_ids import IMPORT_ID_PATTERN
-from darkroom_gateway.models.missing_models import no_model, unknown_step
+from darkroom_gateway.models.missing_models import no_model, undeletable_step
 from darkroom_gateway.models.records import ModelRecords, parse_record
 from darkroom_gateway.storage.client import ObjectStorage
 
@@ -83,13 +83,12 @@ class ModelDeleter:
         content = self._storage.read(model_record_key(self._namespace, model_id))
         steps = self._records.step_names(model_id)
         runs = self._planned(model_id, content, steps, None, jobs).runs
-        require_unused(model_id, jobs, self._storage.bucket, [saved_step_prefix(uid, step) for uid in runs])
         prefixes = [each for uid in runs if self._storage.first_keys(each := saved_step_prefix(uid, step))]
         if not self._records.has(reference) and not prefixes:
-            message = unknown_step(model_id, step, steps, ())
-            if content is None and not steps:
-                message = no_model(model_id)
+            # Before the check for users: no job has to be deleted for a step that does not exist.
+            message = undeletable_step(model_id, step, steps) if runs or steps else no_model(model_id)
             raise UnknownModelError(message, (FieldError("model_id", message, reference),))
+        require_unused(model_id, jobs, self._storage.bucket, [saved_step_prefix(uid, step) for uid in runs])
         for each in prefixes:
             self._storage.delete_below(each)
         self._records.delete_steps(model_id, [step])

@@ -7,6 +7,9 @@ from darkroom_contract.specs.train_job import TrainJobSpec
 MAX_NAMED = 20
 """Maximum number of models, or of saved steps, that an error message lists."""
 
+SAVE_STEPS = "training.saveSteps (save_steps in a URL)"
+"""What makes a training save steps, in both forms of the API. The command line has words of its own for it."""
+
 
 def unknown_model(model_id: str, known: Sequence[str]) -> str:
     names = f"Known models: {', '.join(known)}." if known else "There are no models yet."
@@ -36,8 +39,15 @@ def unknown_step(model_id: str, step: str, saved: Sequence[str], trainings: Sequ
         now = f"Saved now: {listed}." if listed else "No step is saved so far."
         return f"The model {model_id!r} has no saved step {step!r}{later}. {intervals} {now}"
     if not listed:
-        return f"The model {model_id!r} has no saved steps. Use {model_id}, or train it with save_steps."
+        return f"The model {model_id!r} has no saved steps. Use {model_id}, or train it with {SAVE_STEPS}."
     return f"The model {model_id!r} has no saved step {step!r}. Use one of: {listed}."
+
+
+def undeletable_step(model_id: str, step: str, saved: Sequence[str]) -> str:
+    """For a deletion: does not propose other names, since a careless reader would delete those."""
+    listed = ", ".join(f"{model_id}@{each}" for each in saved[-MAX_NAMED:])
+    has = f"Its saved steps are {listed}." if listed else "It has no saved steps."
+    return f"There is no saved step {step!r} of the model {model_id!r}, so nothing was deleted. {has}"
 
 
 def _will_save(spec: TrainJobSpec, step: str) -> bool:
@@ -54,4 +64,4 @@ def _interval(spec: TrainJobSpec, model_id: str) -> str:
         return f"Its training saves every {interval} steps of {last}{best}."
     if best:
         return f"Its training saves the step with the lowest held-out loss, as {model_id}@best."
-    return f"Its training saves no steps (save_steps): use {model_id}, which waits for the end of the training."
+    return f"Its training saves no steps: use {model_id}, which waits for the end of the training."

@@ -88,3 +88,17 @@ def test_step_of_a_model_in_use_is_kept(isolated: IsolatedNamespace, uid: str, k
     with pytest.raises(ModelInUseError, match=f"{kind}/waiting"):
         delete_step(isolated, "200")
     assert {*files} <= {*isolated.keys(run_prefix(uid))}
+
+
+@pytest.mark.parametrize("saved", [[], ["200"]])
+def test_step_that_does_not_exist_is_unknown_while_its_model_is_in_use(
+    isolated: IsolatedNamespace, uid: str, saved: list[str]
+) -> None:
+    """No job has to be deleted for it."""
+    for each in saved:
+        save_step(isolated, uid, each)
+    spec = {"prompt": "sks dog", "suspend": True, "modelId": "dog", "dataset": {"uri": ELSEWHERE}}
+    isolated.api.create(Kind.TRAIN, "waiting", spec)
+
+    with pytest.raises(UnknownModelError, match="There is no saved step '999' of the model 'dog'"):
+        delete_step(isolated, "999")
