@@ -121,9 +121,15 @@ def _image_passes(spec: GenerateJobSpec) -> float:
     return (first + second * (spec.upscale.factor**2 if spec.upscale else 0.0)) * GUIDED
 
 
+def _has_input_files(spec: GenerateJobSpec) -> bool:
+    """Whether a generation reads LoRAs or pictures from object storage. Base models are part of `LOADING_MODEL`."""
+    of_images = spec.used_loras or spec.start_image or spec.mask
+    return bool((spec.images.count and of_images) or (spec.allow_motion and spec.video.start_image))
+
+
 def plan_generation(spec: GenerateJobSpec) -> Plan:
     """The stages of a generation. A job without images only loads the video model, which is part of `ANIMATING`."""
-    plan: dict[Stage, float] = {Stage.DOWNLOADING: DOWNLOADING}
+    plan: dict[Stage, float] = {Stage.DOWNLOADING: DOWNLOADING} if _has_input_files(spec) else {}
     if spec.images.count:
         plan |= {
             Stage.LOADING_MODEL: LOADING,

@@ -52,7 +52,7 @@ class Stage(StrEnum):
 
 
 _STAGES_IN_WORDS = {
-    Stage.DOWNLOADING: "Downloading",
+    Stage.DOWNLOADING: "Fetching the input files",
     Stage.LOADING_MODEL: "Loading the model",
     Stage.DRAWING_CLASS_IMAGES: "Drawing class images to keep what the model knows",
     Stage.ENCODING: "Preparing the photos",

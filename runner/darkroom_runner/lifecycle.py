@@ -191,7 +191,8 @@ def execute(task: "Task[Any, Any]", context: RunContext) -> RunResult:
     """Download, load, execute; a stop signal is obeyed between them. Libraries are imported during the download."""
     progress = context.progress
     with paused_gc(), imports_in_background(configure_library_logging, task.libraries) as libraries:
-        progress.enter(Stage.DOWNLOADING)
+        if progress.plans(Stage.DOWNLOADING):
+            progress.enter(Stage.DOWNLOADING)
         with context.tracing.span("download"):
             inputs = task.download()
         context.stop_signal.check()

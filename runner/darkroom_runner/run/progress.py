@@ -49,7 +49,7 @@ class ProgressTracker:
         self._plan = plan
         self._sender = sender
         self._clock = clock
-        self._stage = Stage.DOWNLOADING
+        self._stage = next(iter(plan), Stage.LOADING_MODEL)
         self._step, self._total = 0, 0
         self._fraction_at_start = 0.0
         """Part of the current stage that an earlier run had done."""
@@ -74,6 +74,10 @@ class ProgressTracker:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._sender.close()
+
+    def plans(self, stage: Stage) -> bool:
+        """Whether the run has work of this stage. One without is not reported."""
+        return stage in self._plan
 
     @property
     def stage(self) -> Stage:

@@ -4,8 +4,15 @@ from typing import Any
 
 import pytest
 
-from darkroom_contract.plan import class_image_count, evaluation_work, plan_training, training_fraction
+from darkroom_contract.plan import (
+    class_image_count,
+    evaluation_work,
+    plan_generation,
+    plan_training,
+    training_fraction,
+)
 from darkroom_contract.progress import Stage
+from darkroom_contract.specs.generate_job import GenerateJobSpec
 from darkroom_contract.specs.train_job import TrainJobSpec
 
 
@@ -91,3 +98,20 @@ def test_images_are_generated_at_most_a_hundred_times(steps: int, every: int, al
 
     assert (contradiction is None) is allowed
     assert allowed or "training.validationSteps 9 generates images more than 100 times" in str(contradiction)
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_planned"),
+    [
+        ({}, False),
+        ({"allowMotion": True}, False),
+        ({"modelId": "my-dog"}, True),
+        ({"startImage": {"uri": "s3://bucket/a.png"}}, True),
+        ({"allowMotion": True, "video": {"startImage": {"uri": "s3://bucket/a.png"}}}, True),
+        ({"allowMotion": True, "images": {"count": 0}, "video": {"startImage": {"uri": "s3://bucket/a.png"}}}, True),
+    ],
+)
+def test_a_generation_fetches_files_only_if_it_has_some(fields: dict[str, Any], is_planned: bool) -> None:
+    plan = plan_generation(GenerateJobSpec.from_dict({"prompt": "a dog", **fields}))
+
+    assert (Stage.DOWNLOADING in plan) is is_planned

@@ -10,7 +10,7 @@ from darkroom_operator.scheduling.workload import workload
 
 
 def units(**spec: Any) -> float:
-    return workload(a_job(**spec).spec).units - (DOWNLOADING + LOADING + UPLOADING)
+    return workload(a_job(**spec).spec).units - (LOADING + UPLOADING)
 
 
 def learning(**spec: Any) -> float:

@@ -240,3 +240,11 @@ def test_previews_are_sent_at_once_and_once_per_interval() -> None:
     shown = [event.preview for event in sender.events if event.preview is not None]
     assert [each.step for each in shown] == [5, 15, 25, 35]
     assert (shown[0].seed, shown[0].jpeg) == (7, JPEG)
+
+
+def test_a_run_without_input_files_does_not_begin_with_fetching_them() -> None:
+    plan = plan_generation(GenerateJobSpec.from_dict({"prompt": "p"}))
+    progress = ProgressTracker(1, plan, NullSender(), Clock())
+
+    assert not progress.plans(Stage.DOWNLOADING)
+    assert progress.stage is Stage.LOADING_MODEL

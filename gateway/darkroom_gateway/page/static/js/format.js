@@ -39,7 +39,7 @@ export function plural(count, one, many = `${one}s`) {
 
 /** @type {Record<string, string>} */
 const STAGES = {
-  Downloading: "Downloading",
+  Downloading: "Fetching the input files",
   LoadingModel: "Loading the model",
   DrawingClassImages: "Drawing class images to keep what the model knows",
   Encoding: "Preparing the photos",
