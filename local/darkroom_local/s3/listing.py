@@ -10,7 +10,6 @@ import binascii
 import os
 import re
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,12 +19,14 @@ from xml.sax.saxutils import escape
 from nanio.errors import InvalidArgument, NoSuchKey
 from nanio.handlers.bucket import dispatch_bucket
 from nanio.storage.filesystem import FilesystemStorage
-from nanio.storage.metadata import read_metadata, synthesize_metadata_from_stat
+from nanio.storage.metadata import read_metadata
 from nanio.storage.paths import META_DIR_NAME
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+
+from darkroom_local.s3.object_files import info_of_file
 
 MAX_KEYS = 1000
 NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
@@ -196,13 +197,7 @@ def _info(storage: FilesystemStorage, bucket: str, key: str) -> Any:
     except (OSError, ValueError, KeyError):
         return storage.head_object(bucket, key)  # Without readable metadata, by the file itself.
     except TypeError:
-        return _info_of_file(folder / key, key)  # JSON, but no object: nanio's look-up fails.
-
-
-def _info_of_file(file: Path, key: str) -> Any:
-    with suppress(FileNotFoundError):
-        return synthesize_metadata_from_stat(file, key)
-    raise NoSuchKey(resource=key)
+        return info_of_file(folder / key, key)  # JSON, but no object: nanio's look-up fails.
 
 
 def _encoded(entry: str) -> str:

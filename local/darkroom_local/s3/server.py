@@ -23,6 +23,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from darkroom_contract.log_lines import set_up_log
 from darkroom_local.s3 import listing, ranges
 from darkroom_local.s3.errors import error_response
+from darkroom_local.s3.object_files import ObjectFiles
 
 HEALTH_PATH = "/.health"
 """Not a valid bucket name, which starts with a letter or a digit."""
@@ -144,6 +145,7 @@ def unsupported_feature(method: str, query: QueryParams, headers: Headers) -> st
 def make_app(data_dir: Path, port: int) -> ASGIApp:
     """The feature filter, then nanio's signature check, then our routes, then nanio's."""
     app: Starlette = build_app(Settings(data_dir=data_dir, host="127.0.0.1", port=port))
+    app.state.storage = ObjectFiles(data_dir)
     app.router.routes[:0] = [*listing.routes(), *ranges.routes()]
     return UnsupportedFeatureFilter(app)
 

@@ -5,7 +5,8 @@ import contextlib
 import httpx
 import pytest
 from botocore.exceptions import ClientError
-from support.s3_server import s3_client
+from nanio.storage.paths import META_DIR_NAME
+from support.s3_server import S3Server, s3_client
 
 from darkroom_local.s3.server import unsupported_feature
 from darkroom_local.s3.storage import BUCKET
@@ -151,3 +152,16 @@ def test_unsupported_features_are_named(method, query, headers, expected):
 
 def test_health_needs_no_signature(storage):
     assert httpx.get(f"{storage.endpoint_url}/.health", trust_env=False).text == "ok"
+
+
+@pytest.mark.parametrize("metadata", ["[]", "null", "7", '{"size": null, "etag": "", "last_modified": ""}'])
+def test_object_whose_metadata_is_no_object_of_json_is_read_by_its_file(tmp_path, metadata):
+    with S3Server(tmp_path) as server, contextlib.closing(server.client()) as s3:
+        s3.put_object(Bucket=BUCKET, Key="a/b", Body=b"abc")
+        (server.data_dir / BUCKET / META_DIR_NAME / "a" / "b.json").write_text(metadata)
+
+        assert s3.head_object(Bucket=BUCKET, Key="a/b")["ContentLength"] == 3
+        assert s3.get_object(Bucket=BUCKET, Key="a/b")["Body"].read() == b"abc"
+        assert s3.get_object(Bucket=BUCKET, Key="a/b", Range="bytes=1-")["Body"].read() == b"bc"
+        s3.put_object(Bucket=BUCKET, Key="a/b", Body=b"abcd")
+        assert s3.head_object(Bucket=BUCKET, Key="a/b")["ETag"] != '""'
