@@ -4,6 +4,7 @@ The gateway checks the content; here names and sizes are checked, so that a wron
 """
 
 import mimetypes
+import os
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -90,20 +91,29 @@ def find_photos(paths: Iterable[Path | str]) -> PhotoFiles:
     given = [Path(path) for path in paths]
     for path in given:
         if path.is_dir():
-            listed = sorted(each for each in path.iterdir() if each.is_file() and not is_hidden(each.name))
+            listed = _files_of(path)
             found += (each for each in listed if _is_usable(each))
             skipped += (each for each in listed if not _is_usable(each))
-        elif not path.is_file():
+        elif path.exists() and not path.is_file():
             raise InputError(f"{path} is neither a file nor a folder.")
-        elif not _is_usable(path):
+        elif path.is_file() and not _is_usable(path):
             raise InputError(f"{path} is not a photo ({FORMAT_NAMES}), a caption (.txt) or a mask (.mask.png).")
         else:
             found.append(path)
+    for each in found:
+        check_readable(each)
     files = PhotoFiles(tuple(PhotoFile(each, each.stat().st_size) for each in found), tuple(skipped))
     if not files.photos:
         raise InputError(_without_photos(given, files.skipped))
     _check(files)
     return files
+
+
+def _files_of(folder: Path) -> list[Path]:
+    try:
+        return sorted(each for each in folder.iterdir() if each.is_file() and not is_hidden(each.name))
+    except OSError as error:
+        raise InputError(f"{folder} can't be read: {error.strerror}.") from error
 
 
 def _without_photos(given: Sequence[Path], skipped: Sequence[Path]) -> str:
@@ -150,6 +160,18 @@ def _check(found: PhotoFiles) -> None:
 def is_text(words: str) -> bool:
     """Whether this can be sent. Python reads file names and arguments that are not UTF-8 as lone surrogates."""
     return not any("\ud800" <= each <= "\udfff" for each in words)
+
+
+def check_readable(path: Path) -> None:
+    """That a file exists and can be opened: better before anything is sent. Raises `InputError`."""
+    if path.is_dir():
+        raise InputError(f"{path} is a folder. Give a file.")
+    if not path.exists():
+        raise InputError(f"{path} does not exist.")
+    if not path.is_file():
+        raise InputError(f"{path} is not a file.")
+    if not os.access(path, os.R_OK):
+        raise InputError(f"{path} can't be read: you have no permission.")
 
 
 def check_name(path: Path) -> None:

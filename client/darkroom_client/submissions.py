@@ -13,7 +13,7 @@ from typing import Any, TypedDict
 from darkroom_client.calls import Call, FormPart, new_key, parameters, prefer_wait, read_model
 from darkroom_client.errors import InputError
 from darkroom_client.models import Job, ModelDetail
-from darkroom_client.photo_files import PhotoFile, check_name, find_photos, is_text
+from darkroom_client.photo_files import PhotoFile, check_name, check_readable, find_photos, is_text
 
 Spec = Mapping[str, Any]
 OnUpload = Callable[[int], None]
@@ -139,11 +139,13 @@ def _check_json(value: Any, path: str = "") -> None:
         if not is_text(value):
             raise InputError(f"{path} is not text in UTF-8.")
     elif not (value is None or isinstance(value, int) or (isinstance(value, float) and math.isfinite(value))):
-        raise InputError(f"{path} is {value}, which JSON does not have. Put a date or a word in quotes.")
+        advice = "Use a finite number." if isinstance(value, float) else "Put a date or a word in quotes."
+        raise InputError(f"{path} is {value}, which JSON does not have. {advice}")
 
 
 def _readable(path: Path) -> Path:
-    if not path.is_file():
-        raise InputError(f"{path} is not a file.")
+    check_readable(path)
     check_name(path)
+    if path.stat().st_size == 0:
+        raise InputError(f"{path} is empty.")
     return path

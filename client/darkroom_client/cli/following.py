@@ -21,7 +21,7 @@ from darkroom_client.job_events import (
     ProgressReported,
     Warned,
 )
-from darkroom_client.models import Job
+from darkroom_client.models import Job, Progress, Status
 from darkroom_client.sync_client import Darkroom
 
 RECONNECTING = f"Trying again for up to {duration(OUTAGE_SECONDS)}; the job continues meanwhile."
@@ -71,9 +71,13 @@ class _Follower:
         self._saver = saver
         self._wording = wording_for(job.kind)
         self._is_disconnected = False
+        self._newest: Progress | None = None
 
     def run(self) -> int:
+        """May be called again, after Ctrl-C: the display then continues where it was."""
         with display_for(self._terminal, self.job) as display:
+            if self._newest is not None:
+                display.progress(self._newest)
             for event in self._darkroom.follow(self.job.id, kind=self.job.kind):
                 self._handle(event, display)
                 if isinstance(event, JobDeleted):
@@ -103,12 +107,14 @@ class _Follower:
             self._terminal.record(event="job", job=event.job)
             if not event.job.is_finished:
                 display.status(event.job)
+                if event.job.progress is not None and event.job.status is Status.RUNNING:
+                    self._show(event.job.progress, display)
                 if self._saver is not None:
                     self._saver.save_finished(event.job)
         elif isinstance(event, ProgressReported):
             # Previews are pictures for pages; a line of a script's input should not have 32 kB.
             self._terminal.record(event="progress", id=self.job.id, progress=event.progress, files=event.files)
-            display.progress(event.progress)
+            self._show(event.progress, display)
             if self._saver is not None:
                 self._saver.save_announced(event.files)
         elif isinstance(event, Warned | Disconnected):
@@ -116,6 +122,14 @@ class _Follower:
             display.message(f"{event.detail} {RECONNECTING}" if isinstance(event, Disconnected) else event.detail)
         elif isinstance(event, JobDeleted):
             self._terminal.record(event="deleted", id=event.job_id)
+
+    def _show(self, progress: Progress, display: Display) -> None:
+        """The stream begins with the events of the past, and the job's own progress is a little behind the stream: what
+        is older than what was shown would make the bar jump back."""
+        before = self._newest.updated if self._newest is not None else None
+        if before is None or progress.updated is None or progress.updated >= before:
+            self._newest = progress
+            display.progress(progress)
 
 
 def _ask(job: Job, terminal: Terminal) -> Choice:

@@ -1,14 +1,16 @@
 """`darkroom models`: list, show, rm, import, download."""
 
-from argparse import Namespace
+from argparse import ArgumentTypeError, Namespace
 from pathlib import Path
 
 from darkroom_client.cli.connection import connect
 from darkroom_client.cli.exit_codes import ExitCode
+from darkroom_client.cli.names import model_name, suggested_name
 from darkroom_client.cli.terminal import Terminal
 from darkroom_client.cli.upload_bar import upload_bar
 from darkroom_client.cli.words import age, moment
 from darkroom_client.errors import InputError
+from darkroom_client.photo_files import check_readable
 from darkroom_contract.names import step_of_reference
 
 
@@ -61,14 +63,16 @@ def _noun(reference: str) -> str:
 def import_model(options: Namespace, terminal: Terminal) -> int:
     is_uri = options.file.startswith("s3://")
     path = Path(options.file)
-    if not is_uri and not path.is_file():
-        raise InputError(f"{path} is not a file.")
+    if not options.file:
+        raise InputError("The path is empty. Give a safetensors file, or an s3:// address.")
+    if not is_uri:
+        check_readable(path)
     if not is_uri and path.suffix.lower() != ".safetensors":
         raise InputError(f"{path} is not a safetensors file. Other forms may hold code and are not accepted.")
     with connect(options, terminal) as darkroom, upload_bar(terminal, 0 if is_uri else path.stat().st_size) as count:
         model = darkroom.import_model(
             options.file,
-            model_id=options.model or path.stem,
+            model_id=options.model or _name_of(path),
             prompt=options.prompt,
             base_model=options.base_model,
             replace=options.replace,
@@ -78,6 +82,15 @@ def import_model(options: Namespace, terminal: Terminal) -> int:
     terminal.done(model.model_id, f"Imported {model.model_id}. Draw with it: {draw}")
     terminal.document(model)
     return ExitCode.DONE
+
+
+def _name_of(path: Path) -> str:
+    """The model's name by default: that of its file. Raises `InputError`."""
+    try:
+        return model_name(path.stem)
+    except ArgumentTypeError:
+        name = suggested_name(path.stem) or "my-lora"
+        raise InputError(f"{path.name} does not give the model a name. Give it one, such as: --model {name}") from None
 
 
 def download(options: Namespace, terminal: Terminal) -> int:

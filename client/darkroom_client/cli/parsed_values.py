@@ -7,34 +7,10 @@ KINDS = {"train": "TrainJob", "trainjob": "TrainJob", "generate": "GenerateJob",
 STATUSES = ("Queued", "Starting", "Running", "Succeeded", "Failed", "Suspended")
 
 
-def number(text: str) -> int:
-    if not (text.isascii() and text.isdigit()):
-        raise ArgumentTypeError(f"{text!r} is not a whole number")
-    return int(text)
-
-
 def count(text: str) -> int:
     if not (text.isascii() and text.isdigit()) or int(text) < 1:
         raise ArgumentTypeError(f"{text!r} is not a whole number from 1")
     return int(text)
-
-
-def size(text: str) -> tuple[int, int]:
-    width, separator, height = text.lower().partition("x")
-    if not separator:
-        raise ArgumentTypeError(f"{text!r} is not a size such as 1024x768")
-    return count(width), count(height)
-
-
-def lora(text: str) -> tuple[str, float | None]:
-    """A model with its strength: my-dog, my-dog@200 or my-dog:0.8."""
-    name, separator, scale = text.rpartition(":")
-    if not separator:
-        return text, None
-    try:
-        return name, float(scale)
-    except ValueError:
-        raise ArgumentTypeError(f"{text!r} is not a model with a strength, such as my-dog:0.8") from None
 
 
 def kind(text: str) -> str:

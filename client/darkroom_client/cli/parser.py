@@ -1,13 +1,13 @@
 """The parser of `darkroom`. Imports no command: each names the function that runs it."""
 
 from argparse import SUPPRESS, Action, ArgumentParser, Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from shutil import get_terminal_size
 from textwrap import fill
 from typing import Any
 
-from darkroom_client.cli import parsed_values
+from darkroom_client.cli import names, parsed_values, spec_values
 from darkroom_client.cli.help_format import ParagraphFormatter, examples
 from darkroom_client.cli.plugins import KNOWN, plugin_names
 from darkroom_client.cli.submission_options import add_generate, add_train, completed_by
@@ -50,6 +50,15 @@ class _Version(Action):
 
 class _Parser(SuggestingParser):
     """Its help lists the commands of other packages too."""
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: Namespace | None = None
+    ) -> tuple[Namespace, list[str]]:
+        """An unknown option before the command is named: argparse would take its value for the command."""
+        first = next(iter(args or ()), "")
+        if first.startswith("-") and first.partition("=")[0] not in self._option_string_actions:
+            raise self._unknown(first)
+        return super().parse_known_args(args, namespace)
 
     def format_help(self) -> str:
         helps = {name: KNOWN[name].help if name in KNOWN else "" for name in plugin_names()}
@@ -129,9 +138,16 @@ def _add_jobs(parser: ArgumentParser) -> None:
         metavar="STATUS",
         help="queued, starting, running, succeeded, failed or suspended; may be repeated",
     )
-    completed_by(parser.add_argument("--model", "-m", metavar="ID", help="jobs that train or use it"), "model_ids")
-    parser.add_argument("--by", metavar="NAME", help="jobs that this API key submitted")
-    parser.add_argument("--query", "-q", metavar="TEXT", help="jobs whose prompt has words that begin with these")
+    model = parser.add_argument("--model", "-m", type=names.model_name, metavar="ID", help="jobs that train or use it")
+    completed_by(model, "model_ids")
+    parser.add_argument("--by", type=names.key_name, metavar="NAME", help="jobs that this API key submitted")
+    parser.add_argument(
+        "--query",
+        "-q",
+        type=names.words,
+        metavar="TEXT",
+        help="jobs whose prompt has words that begin with these",
+    )
     parser.add_argument("--limit", type=parsed_values.count, default=20, metavar="N", help="newest first (default: 20)")
     parser.add_argument("--cursor", metavar="CURSOR", help="continue after a page: its next_cursor of --json")
     _run(parser, "jobs", "list_jobs")
@@ -139,7 +155,11 @@ def _add_jobs(parser: ArgumentParser) -> None:
 
 def _add_id(parser: ArgumentParser, *, several: bool = False) -> None:
     job = parser.add_argument(
-        "ids" if several else "id", nargs="+" if several else None, metavar="ID", help="of a job: see `darkroom jobs`"
+        "ids" if several else "id",
+        nargs="+" if several else None,
+        type=names.job_id,
+        metavar="ID",
+        help="of a job: see `darkroom jobs`",
     )
     completed_by(job, "job_ids")
 
@@ -173,13 +193,18 @@ def _add_remove(parser: ArgumentParser) -> None:
 
 def _add_priority(parser: ArgumentParser) -> None:
     _add_id(parser)
-    parser.add_argument("priority", type=int, metavar="N", help="-1000 to 1000; jobs with a higher one run first")
+    parser.add_argument(
+        "priority",
+        type=spec_values.PRIORITY,
+        metavar="N",
+        help="-1000 to 1000; jobs with a higher one run first",
+    )
     _run(parser, "jobs", "set_priority")
 
 
 def _add_download(parser: ArgumentParser) -> None:
     _add_id(parser)
-    parser.add_argument("--output", "-o", type=Path, default=Path(), metavar="DIR", help=OUTPUT)
+    parser.add_argument("--output", "-o", type=names.path, default=Path(), metavar="DIR", help=OUTPUT)
     _run(parser, "jobs", "download")
 
 
@@ -195,17 +220,23 @@ def _add_models(parser: ArgumentParser) -> None:
     _run(remove, "models", "remove")
     load = _command(commands, "import", "import a LoRA that was trained elsewhere")
     load.add_argument("file", metavar="FILE", help="a safetensors file, or an s3:// address")
-    load.add_argument("--model", "-m", metavar="ID", help="its name (default: that of the file)")
+    load.add_argument("--model", "-m", type=names.model_name, metavar="ID", help="its name (default: that of the file)")
     load.add_argument("--prompt", "-p", metavar="TEXT", help="its trigger words (default: those of the file)")
-    load.add_argument("--base-model", metavar="NAME", help="SDXL model that it was made for")
+    load.add_argument("--base-model", type=names.base_model, metavar="NAME", help="SDXL model that it was made for")
     load.add_argument("--replace", action="store_true", help="replace an existing model of this name")
     _run(load, "models", "import_model")
     save = _command(commands, "download", "save the LoRA")
     save.add_argument("--form", metavar="FORM", help="only this form: diffusers, kohya or imported")
-    save.add_argument("--output", "-o", type=Path, default=Path(), metavar="DIR", help=OUTPUT)
+    save.add_argument("--output", "-o", type=names.path, default=Path(), metavar="DIR", help=OUTPUT)
     _run(save, "models", "download")
     for each, several in ((show, False), (remove, True), (save, False)):
-        model = each.add_argument("ids" if several else "id", nargs="+" if several else None, metavar="ID", help=MODEL)
+        model = each.add_argument(
+            "ids" if several else "id",
+            nargs="+" if several else None,
+            type=names.model_reference,
+            metavar="ID",
+            help=MODEL,
+        )
         completed_by(model, "model_ids")
     for each in (show, remove, save, load):
         _add_shared(each)
@@ -216,7 +247,9 @@ def _add_login(parser: ArgumentParser) -> None:
 
 
 def _add_completion(parser: ArgumentParser) -> None:
-    parser.add_argument("shell", choices=("bash", "zsh", "fish"), help="the shell that completes")
+    parser.add_argument(
+        "shell", choices=("bash", "zsh", "fish"), metavar="SHELL", help="the shell that completes: bash, zsh or fish"
+    )
     parser.epilog = examples(
         'eval "$(darkroom completion bash)"  # in ~/.bashrc',
         'eval "$(darkroom completion zsh)"   # in ~/.zshrc, after compinit',

@@ -13,7 +13,7 @@ from darkroom_client.cli.upload_bar import upload_bar
 from darkroom_client.cli.words import size_in_words
 from darkroom_client.errors import InputError
 from darkroom_client.models import Job
-from darkroom_client.photo_files import PhotoFiles, find_photos
+from darkroom_client.photo_files import PhotoFiles, check_readable, find_photos
 from darkroom_client.submissions import merged
 
 
@@ -21,11 +21,11 @@ def train(options: Namespace, terminal: Terminal) -> int:
     spec = training_spec(options)
     _require(spec, options)
     photos = find_photos(options.photos) if options.photos else None
-    if photos is not None:
-        spec = _use_masks(spec, photos)
-        _announce(photos, spec, terminal)
     with connect(options, terminal) as darkroom:
         saver = Saver(darkroom, options.output, terminal) if options.output is not None else None
+        if photos is not None:
+            spec = _use_masks(spec, photos)
+            _announce(photos, spec, terminal)
         with submitting(terminal), upload_bar(terminal, photos.bytes if photos else 0) as on_upload:
             files = [each.path for each in photos.files] if photos else ()
             job = darkroom.train(files, model_id=spec["modelId"], prompt=spec["prompt"], spec=spec, on_upload=on_upload)
@@ -49,6 +49,8 @@ def _require(spec: dict[str, Any], options: Namespace) -> None:
         error = InputError(f"train needs {', '.join(missing)}.")
         error.advice = 'Such as: darkroom train ./photos --model my-dog --prompt "a photo of sks dog"'
         raise error
+    if options.photos and "dataset" in spec:
+        raise InputError("Both PHOTOS and a dataset are given. Leave out one of them.")
 
 
 def _use_masks(spec: dict[str, Any], photos: PhotoFiles) -> dict[str, Any]:
@@ -69,6 +71,7 @@ def _announce(photos: PhotoFiles, spec: dict[str, Any], terminal: Terminal) -> N
 
 def generate(options: Namespace, terminal: Terminal) -> int:
     spec = generation_spec(options)
+    _require_pictures(spec, options)
     with connect(options, terminal) as darkroom:
         saver = None if options.detach else Saver(darkroom, options.output, terminal)
         with submitting(terminal):
@@ -76,6 +79,18 @@ def generate(options: Namespace, terminal: Terminal) -> int:
                 options.prompt, image=options.image, mask=options.mask, video_image=options.video_image, spec=spec
             )
         return _submitted(job, terminal) if saver is None else follow_job(darkroom, job, terminal, saver)
+
+
+def _require_pictures(spec: dict[str, Any], options: Namespace) -> None:
+    """Options that need another one, which --spec and --set may also have given."""
+    start = spec.get("startImage")
+    has_image = options.image is not None or (isinstance(start, dict) and "uri" in start)
+    if not has_image and options.strength is not None:
+        raise InputError("--strength needs --image, the picture that the prompt changes.")
+    if not has_image and options.mask is not None:
+        raise InputError("--mask needs --image, the picture that is painted on.")
+    if options.video_image is not None and not spec.get("allowMotion"):
+        raise InputError("--video-image needs --video: without a clip it has no effect.")
 
 
 def training_spec(options: Namespace) -> dict[str, Any]:
@@ -135,14 +150,17 @@ def read_spec(path: Path | None) -> dict[str, Any]:
         return {}
     import yaml
 
+    check_readable(path)
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path} can't be read: {error.strerror}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not a text file in UTF-8. A spec is YAML or JSON.") from error
+    except yaml.YAMLError as error:
         raise InputError(f"{path} is not valid YAML: {error}.") from error
     if not isinstance(document, dict):
-        raise InputError(f"{path} holds no spec: a mapping such as {{maxSteps: 300}}.")
+        raise InputError(f"{path} has no spec. Write fields with values, such as: maxSteps: 300")
     # A whole resource, such as those in examples/.
     spec = document["spec"] if isinstance(document.get("spec"), dict) else document
     return dict(spec)

@@ -1,5 +1,6 @@
-"""A parser whose errors are short, and suggest the nearest command or option."""
+"""A parser whose errors are short, name what is wanted, and suggest the nearest command or option."""
 
+import re
 from argparse import Action, ArgumentParser, Namespace, _SubParsersAction
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
@@ -51,8 +52,8 @@ class SuggestingParser(ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         required = message.partition("are required: ")[2]
-        text = f"{self._command} needs {required}." if required else f"{message.removeprefix('argument ').rstrip('.')}."
-        raise UsageError(text, self._help())
+        text = f"{self._command} needs {required}" if required else _in_plain_words(message)
+        raise UsageError(text if text.endswith("?") else f"{text.rstrip('.')}.", self._help())
 
     def _check_value(self, action: Action, value: Any) -> None:
         if isinstance(action, _SubParsersAction) and value not in action.choices:
@@ -60,7 +61,8 @@ class SuggestingParser(ArgumentParser):
             suggested = nearest(str(value), names) or (SYNONYMS.get(str(value)) if self.more_commands else None)
             advice = self._help() if suggested or self.more_commands else f"It has: {', '.join(names)}."
             raise UsageError(f"{self._has} no command {value}.{did_you_mean(suggested)}", advice)
-        super()._check_value(action, value)
+        if action.choices is not None and value not in action.choices:
+            self.error(f"{action.metavar or action.dest}: {value!r} is none of {', '.join(action.choices)}")
 
     def _unknown(self, word: str) -> UsageError:
         name = word.partition("=")[0]
@@ -81,6 +83,21 @@ class SuggestingParser(ArgumentParser):
 
     def _help(self) -> str:
         return f"See: {self.prog} --help"
+
+
+_PLAIN_WORDS = (
+    (re.compile(r"^argument ([^ /:]+)[^ :]*"), r"\1"),
+    (re.compile(r": not allowed with argument ([^ /]+)\S*$"), r" can't be used together with \1"),
+    (re.compile(r": expected (?:one|at least one) argument$"), " needs a value"),
+)
+"""What argparse says, and what is said instead."""
+
+
+def _in_plain_words(message: str) -> str:
+    """Options by their long name."""
+    for pattern, words in _PLAIN_WORDS:
+        message = pattern.sub(words, message)
+    return message
 
 
 def nearest(word: str, names: Iterable[str]) -> str | None:

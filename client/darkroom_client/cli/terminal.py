@@ -126,7 +126,7 @@ class Terminal:
     def _where_to_look(self, error: DarkroomError) -> str | None:
         """For a name that the gateway does not know."""
         listing = {"UnknownTask": "jobs", "UnknownModel": "models"}.get(error.reason)
-        is_listed = any(words in str(error) for words in ("Known models: ", "Use one of: "))
+        is_listed = any(words in str(error) for words in ("Known models: ", "Use one of: ", "Its saved steps are "))
         return None if listing is None or is_listed else f"List the {listing} with: {self.command(listing)}"
 
     def _headline(self, detail: str, fields: Sequence[FieldProblem]) -> str:

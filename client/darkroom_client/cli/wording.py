@@ -54,8 +54,24 @@ GENERATE_OPTIONS = {
 }
 """The option of each field, and of each file, of a generation."""
 
-IMPORT_OPTIONS = {"model_id": "--model", "prompt": "--prompt", "base_model": "--base-model", "replace": "--replace"}
+IMPORT_OPTIONS = {
+    "model_id": "--model",
+    "prompt": "--prompt",
+    "base_model": "--base-model",
+    "replace": "--replace",
+    "uri": "FILE",
+}
 """The option of each query parameter of an import."""
+
+LISTING_OPTIONS = {
+    "limit": "--limit",
+    "cursor": "--cursor",
+    "model_id": "--model",
+    "submitted_by": "--by",
+    "status": "--status",
+    "q": "--query",
+}
+"""The option of each query parameter of a list of jobs."""
 
 OPTIONS_OF_KIND = {"TrainJob": TRAIN_OPTIONS, "GenerateJob": GENERATE_OPTIONS}
 
@@ -63,11 +79,20 @@ _OPTIONS = {
     ("submitting", "train"): TRAIN_OPTIONS,
     ("submitting", "generate"): GENERATE_OPTIONS,
     ("models", "import_model"): IMPORT_OPTIONS,
+    ("models", "show_model"): {"model_id": "ID"},
+    ("models", "remove"): {"model_id": "ID"},
+    ("models", "download"): {"model_id": "ID"},
+    ("jobs", "list_jobs"): LISTING_OPTIONS,
+    ("jobs", "show_logs"): {"attempt": "--attempt", "id": "ID"},
+    ("jobs", "set_priority"): {"priority": "N", "id": "ID"},
 }
 
 _SENTENCES = (
+    (re.compile(r"\btraining\.saveSteps \(save_steps in a URL\)"), "--set training.saveSteps=N"),
+    (re.compile(r"^Add this field: it is required"), "it is required"),
     (re.compile(r" ?Send your key in a header:[^.]*\."), ""),
     (re.compile(r"\bSend the request again\b"), "Try again"),
+    (re.compile(r", and follow jobs by their event streams instead of polling"), ""),
     (re.compile(r"^Input should be less than or equal to "), "use at most "),
     (re.compile(r"^Input should be greater than or equal to "), "use at least "),
     (re.compile(r"^Input should be less than "), "use less than "),
@@ -97,7 +122,11 @@ class Wording:
         """A message with options for fields."""
         for pattern, words in _SENTENCES:
             text = pattern.sub(words, text)
-        return self._names.sub(lambda found: self.options[found[0]], text) if self.options else text
+        return self._names.sub(self._named, text) if self.options else text
+
+    def _named(self, found: re.Match[str]) -> str:
+        """An option that turns something on has no value: allowMotion: true is --video."""
+        return self.options[found[0].removesuffix(": true")]
 
     def problem(self, problem: FieldProblem) -> str:
         """What to change, such as: --count is 1000: use at most 8."""
@@ -117,7 +146,7 @@ class Wording:
     def _names(self) -> re.Pattern[str]:
         """Names that no English sentence has; the others only where a message begins with them and a colon."""
         distinct = sorted((name for name in self.options if re.search(r"[._A-Z]", name)), key=len, reverse=True)
-        patterns = [rf"(?<![\w./]){re.escape(name)}(?![\w/]|\.\w)" for name in distinct]
+        patterns = [rf"(?<![\w./]){re.escape(name)}(?:: true\b)?(?![\w/]|\.\w)" for name in distinct]
         patterns += [rf"(?:(?<=^)|(?<=\. )){name}(?=: )" for name in self.options if name not in distinct]
         return re.compile("|".join(patterns))
 

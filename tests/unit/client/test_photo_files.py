@@ -69,7 +69,7 @@ def test_named_file_that_is_no_photo_is_refused(photos: Path, tmp_path: Path) ->
     (tmp_path / "a.gif").write_bytes(b"GIF")
     with pytest.raises(InputError, match=r"a\.gif is not a photo \(JPEG, PNG"):
         find_photos([photos, tmp_path / "a.gif"])
-    with pytest.raises(InputError, match="neither a file nor a folder"):
+    with pytest.raises(InputError, match="missing does not exist"):
         find_photos([tmp_path / "missing"])
 
 

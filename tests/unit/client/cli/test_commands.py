@@ -179,7 +179,7 @@ def test_model_is_imported_under_the_name_of_its_file(gateway: ScriptedGateway, 
     assert request.path == "/v1/models?model_id=film-grain&prompt=film+grain"
     assert b"weights" in request.body
     pickle = run("models", "import", str(tmp_path / "old.ckpt"))
-    assert (pickle.code, "is not a file" in pickle.err) == (2, True)
+    assert (pickle.code, "old.ckpt does not exist" in pickle.err) == (2, True)
 
 
 def test_key_is_stored_only_if_the_gateway_accepts_it(gateway: ScriptedGateway, run: Run, tmp_path: Path) -> None:

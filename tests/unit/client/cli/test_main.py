@@ -62,7 +62,7 @@ def test_unreachable_gateway_exits_with_4_and_says_how_to_start_one(run: Run) ->
         (("--jason", "jobs"), "There is no option --jason. Did you mean --json?", "See: darkroom --help"),
         (("generate", "a", "dog"), "generate takes no further argument dog. Put a text", "generate --help"),
         (("generate",), "generate needs PROMPT.", "See: darkroom generate --help"),
-        (("job", "a", "--gateway"), "--gateway: expected one argument.", "See: darkroom job --help"),
+        (("job", "a", "--gateway"), "--gateway needs a value.", "See: darkroom job --help"),
     ],
 )
 def test_wrong_words_get_a_suggestion(run: Run, words: tuple[str, ...], message: str, advice: str) -> None:

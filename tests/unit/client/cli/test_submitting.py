@@ -1,6 +1,7 @@
 """`darkroom train` and `darkroom generate`: specs, progress, saved files, exit codes."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -198,18 +199,35 @@ def test_lost_connection_is_reported_and_survived(gateway: ScriptedGateway, run:
     assert "Trying again for up to 10m; the job continues meanwhile.\nConnected again.\n" in done.err
 
 
+def test_progress_of_the_past_is_not_shown_again(gateway: ScriptedGateway, run: Run) -> None:
+    """The stream begins with what the run has reported so far."""
+    at = {percent: f"2026-11-30T00:00:{percent}Z" for percent in (10, 40, 59)}
+    now = {"stage": "Training", "total": 2, "progress_percentage": 40.0, "updated": at[40]}
+    steps = ({"progress_percentage": float(percent), "updated": moment} for percent, moment in at.items())
+    script_run(gateway, "train-a", job(status="Succeeded"), *steps)
+    running = document(job(progress=now))
+    gateway.script("GET", "/v1/jobs/train-a", running, running, document(job(status="Succeeded")))
+
+    done = run("job", "-f", "train-a")
+
+    assert re.findall(r"train-a: (\d+)%", done.err) == ["40", "59"]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (("train", "photos", "-p", "a dog"), "train needs --model."),
         (("train",), "train needs PHOTOS, --model, --prompt."),
         ((*TRAIN,), "train needs PHOTOS."),
-        ((*TRAIN, "/nowhere"), "/nowhere is neither a file nor a folder"),
-        (("generate", "a dog", "--image", "/nowhere.png"), "/nowhere.png is not a file"),
+        ((*TRAIN, "/nowhere"), "/nowhere does not exist."),
+        (("generate", "a dog", "--image", "/nowhere.png"), "/nowhere.png does not exist."),
         (("generate", "a dog", "--size", "1024"), "'1024' is not a size such as 1024x768"),
-        (("generate", "a dog", "-m", "my-dog:high"), "is not a model with a strength"),
+        (
+            ("generate", "a dog", "-m", "my-dog:high"),
+            "in 'my-dog:high', 'high' is not a number from -2 to 2. Write a model",
+        ),
         (("generate", "a dog", "--set", "rank"), "'rank' is not a field with a value"),
-        (("generate", "a dog", "--spec", "/nowhere"), "/nowhere can't be read: No such file"),
+        (("generate", "a dog", "--spec", "/nowhere"), "/nowhere does not exist."),
         (("jobs", "--status", "sleeping"), "'sleeping' is none of Queued"),
     ],
 )
@@ -222,7 +240,7 @@ def test_wrong_usage_exits_with_2_and_sends_nothing(gateway: ScriptedGateway, ru
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--guidance", "nan"), "--guidance is nan, which JSON does not have."),
+        (("--set", "images.seed=.nan"), "images.seed is nan, which JSON does not have. Use a finite number."),
         (("--set", "images.seed=2024-01-01"), "images.seed is 2024-01-01, which JSON does not have."),
         (("--set", "loras={1: 2}"), "1 is not the name of a field of loras."),
         (("--negative", "\udcff"), "--negative is not text in UTF-8."),

@@ -26,6 +26,10 @@ from .conftest import Run
         ),
         ("Lower training.learningRate (now 0.001).", "Lower --learning-rate (now 0.001)."),
         ("Set training.minSnrGamma. A prompt: mask.png", "Set training.minSnrGamma. A prompt: mask.png"),
+        (
+            "Use dog, or train it with training.saveSteps (save_steps in a URL).",
+            "Use dog, or train it with --set training.saveSteps=N.",
+        ),
         ("prompt: Write some text. modelId: Add it.", "--prompt: Write some text. --model: Add it."),
     ],
 )
@@ -100,10 +104,10 @@ def test_refused_picture_is_named_by_its_option_once() -> None:
 
 
 def test_refused_field_is_named_by_its_option(gateway: ScriptedGateway, run: Run) -> None:
-    answer = document(refusal(("images.count", "Input should be less than or equal to 100.")), 422)
+    answer = document(refusal(("images.count", "Input should be less than or equal to 4.")), 422)
     gateway.script("POST", "/v1/generate-jobs", answer)
-    assert run("generate", "a", "-n", "400").err == "darkroom: --count: use at most 100.\n"
-    as_json = json.loads(run("generate", "a", "-n", "400", "--json").err)
+    assert run("generate", "a", "-n", "8").err == "darkroom: --count: use at most 4.\n"
+    as_json = json.loads(run("generate", "a", "-n", "8", "--json").err)
     assert as_json["error"]["errors"][0]["parameter"] == "images.count"
 
 
@@ -130,7 +134,7 @@ def test_fields_that_are_not_listed_are_counted(gateway: ScriptedGateway, run: R
 
 def test_field_that_was_written_as_a_field_keeps_its_name() -> None:
     for written in (["--set", "images.count=400"], ["--spec", "a.yaml"]):
-        wording = wording_of(make_parser().parse_args(["generate", "a", *written, "--steps", "500"]))
+        wording = wording_of(make_parser().parse_args(["generate", "a", *written, "--steps", "200"]))
         assert wording.option_of("images.count") == "images.count"
         assert wording.option_of("images.steps") == "--steps"
 
@@ -140,3 +144,15 @@ def test_reason_of_a_failed_job_names_options(gateway: ScriptedGateway, run: Run
     gateway.script("GET", "/v1/jobs/train-a", document(job(status="Failed", error=error)))
     assert "Advice:       Lower --learning-rate." in run("job", "train-a").out
     assert run("job", "-f", "train-a").err.endswith("\n  Lower --learning-rate.\n")
+
+
+def test_field_that_turns_something_on_is_its_option_without_a_value() -> None:
+    message = "Add allowMotion: true, or leave the picture out: it has no effect without a clip."
+    problem = FieldProblem("video.startImage.uri", message)
+    expected = "--video-image: Add --video, or leave the picture out: it has no effect without a clip."
+    assert wording_for("GenerateJob").problem(problem) == expected
+
+
+def test_parameters_of_a_list_are_named_by_their_options(gateway: ScriptedGateway, run: Run) -> None:
+    gateway.script("GET", "/v1/jobs", document(refusal(("limit", "Input should be less than or equal to 5.")), 422))
+    assert run("jobs", "--limit", "6").err == "darkroom: --limit: use at most 5.\n"
