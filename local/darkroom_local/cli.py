@@ -4,6 +4,7 @@ A `LocalError` is printed as one line, with exit code 1. SIGTERM is handled like
 """
 
 import argparse
+import re
 import signal
 import sys
 from collections.abc import Sequence
@@ -14,8 +15,10 @@ import argcomplete
 from rich.console import Console
 
 from darkroom_contract.specs.job import MAX_SECONDS
+from darkroom_contract.specs.train_job import MAX_STEPS
 from darkroom_gateway.settings import BusyPolicy
 from darkroom_local.cluster.temporary import TemporaryClusterOptions
+from darkroom_local.command_parser import CommandParser, path
 from darkroom_local.demo.demo import run_demo
 from darkroom_local.errors import LocalError
 from darkroom_local.node.__main__ import main as node_main
@@ -59,9 +62,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="darkroom", description="Run Darkroom on this machine, for development and demos."
-    )
+    parser = CommandParser(prog="darkroom", description="Run Darkroom on this machine, for development and demos.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_up(commands.add_parser("up", help="run the whole system until Ctrl-C"))
     _add_demo(commands.add_parser("demo", help="train on five photos, then draw a picture and animate it"))
@@ -71,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_up(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--state-dir", type=Path, default=Path(".darkroom"), help="state directory (default: .darkroom)"
+        "--state-dir", type=path, default=Path(".darkroom"), help="state directory (default: .darkroom)"
     )
     parser.add_argument(
         "--port",
@@ -80,8 +81,8 @@ def _add_up(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--busy-policy",
-        type=BusyPolicy,
-        choices=list(BusyPolicy),
+        type=_busy_policy,
+        metavar="POLICY",
         default=BusyPolicy.QUEUE,
         help="the gateway's answer to a request while a job runs: Queue it, or Reject it with 409 (default: Queue)",
     )
@@ -96,7 +97,7 @@ def _add_up(parser: argparse.ArgumentParser) -> None:
 
 def _add_demo(parser: argparse.ArgumentParser) -> None:
     output = Path("demo-output")
-    parser.add_argument("--output", type=Path, default=output, help=f"folder for picture and video (default: {output})")
+    parser.add_argument("--output", type=path, default=output, help=f"folder for picture and video (default: {output})")
     parser.add_argument("--keep", action="store_true", help="keep the state directory, to continue with `darkroom up`")
     parser.add_argument(
         "--max-steps", type=_steps, help="training steps (default: 300); fewer are faster and learn less"
@@ -106,14 +107,30 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_shared(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--kubeconfig", type=Path, help="use this existing API server instead of the embedded one")
-    parser.add_argument("--namespace", help="namespace of the jobs (default: the kubeconfig's)")
-    parser.add_argument("--models", type=Path, help="folder of base models (default: models/ of the source checkout)")
+    parser.add_argument("--kubeconfig", type=path, help="use this existing API server instead of the embedded one")
+    parser.add_argument("--namespace", type=_namespace, help="namespace of the jobs (default: the kubeconfig's)")
+    parser.add_argument("--models", type=path, help="folder of base models (default: models/ of the source checkout)")
+
+
+def _busy_policy(text: str) -> BusyPolicy:
+    found = next((each for each in BusyPolicy if each.lower() == text.lower()), None)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither {' nor '.join(BusyPolicy)}")
+    return found
+
+
+def _namespace(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", text):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a namespace: use up to 63 lower-case letters, digits and '-', with a letter or digit at "
+            "both ends"
+        )
+    return text
 
 
 def _steps(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= MAX_STEPS:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to {MAX_STEPS}")
     return int(text)
 
 

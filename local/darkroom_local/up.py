@@ -3,7 +3,6 @@
 import contextlib
 import os
 import shlex
-import shutil
 import sys
 import threading
 from collections.abc import Iterator, Mapping
@@ -118,7 +117,7 @@ The same with curl:
 
   curl {photos or "-F files=@1.jpg -F files=@2.jpg"} \\
     "$GATEWAY/train?prompt=a+photo+of+sks+star&model_id=my-star&max_steps=60"
-  curl -X POST "$GATEWAY/generate/sdxl?prompt=a+red+circle+on+a+navy+background&allow_motion=true"
+  curl -X POST "$GATEWAY/generate/sdxl?prompt=a+red+circle+on+a+navy+background&allow_motion=true&guidance_scale=2"
   curl "$GATEWAY/jobs"
 
 Ctrl-C stops everything; the state is kept.
@@ -126,8 +125,8 @@ Ctrl-C stops everything; the state is kept.
 
 
 def shell_kubectl() -> str:
-    """The kubectl command as typed in the user's shell."""
-    return "kubectl" if shutil.which("kubectl") else shlex.quote(_short(Path(kubectl_path())))
+    """The kubectl of this installation, as typed in the user's shell: one that is on PATH may be of another release."""
+    return shlex.quote(_short(Path(kubectl_path())))
 
 
 def _short(path: Path) -> str:

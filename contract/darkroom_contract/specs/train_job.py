@@ -11,6 +11,7 @@ from darkroom_contract.specs.dataset import MAX_CAPTIONS_BYTES, Dataset
 from darkroom_contract.specs.job import NOT_BLANK, JobSpec
 from darkroom_contract.specs.training import PriorPreservation, Training
 
+MAX_STEPS = 20_000
 MAX_SAVED_STEPS = 100
 MAX_SAMPLED_STEPS = 100
 MAX_SPEC_BYTES = 112 * 1024
@@ -62,7 +63,7 @@ class TrainJobSpec(JobSpec):
     max_steps: int = Field(
         500,
         ge=1,
-        le=20000,
+        le=MAX_STEPS,
         description="Optimizer steps. More steps learn the subject better, until they overfit; a few hundred suit"
         " a handful of photos.",
     )

@@ -11,11 +11,11 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import uvicorn
 
 from darkroom_contract.log_lines import set_up_log
+from darkroom_local.command_parser import CommandParser, path
 from darkroom_local.errors import LocalError
 from darkroom_local.kube.client import KubeClient
 from darkroom_local.kube.kubeconfig import Connection, read_kubeconfig
@@ -43,16 +43,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="darkroom node", description="Run the pods of one namespace as processes.")
-    parser.add_argument("--kubeconfig", type=Path, required=True, help="kubeconfig of the API server")
+    parser = CommandParser(prog="darkroom node", description="Run the pods of one namespace as processes.")
+    parser.add_argument("--kubeconfig", type=path, required=True, help="kubeconfig of the API server")
     parser.add_argument("--namespace", help="namespace whose pods are run (default: the context's)")
     parser.add_argument(
         "--name",
         default=f"darkroom-{socket.gethostname()}".lower(),
         help="name of the Node (default: darkroom-HOSTNAME)",
     )
-    parser.add_argument("--data-dir", type=Path, required=True, help="journal of runs, logs and scratch space")
-    parser.add_argument("--bin-dir", type=Path, required=True, help="folder of the programs that pods may run")
+    parser.add_argument("--data-dir", type=path, required=True, help="journal of runs, logs and scratch space")
+    parser.add_argument("--bin-dir", type=path, required=True, help="folder of the programs that pods may run")
     parser.add_argument("--port", type=port_number(), required=True, help="loopback port of logs and health checks")
     parser.add_argument("--shutdown-grace-seconds", type=float, default=NodeSettings.shutdown_grace_seconds)
     parser.add_argument("--heartbeat-seconds", type=float, default=NodeSettings.heartbeat_seconds)

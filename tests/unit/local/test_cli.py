@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from darkroom_local.cli import main
+from darkroom_gateway.settings import BusyPolicy
+from darkroom_local.cli import _parser, main
 
 
 @pytest.mark.parametrize(
@@ -32,16 +33,25 @@ def test_invalid_options_fail_with_one_line_before_the_start(tmp_path, arguments
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["up", "--port", "80000"], "argument --port: '80000' is not a port from 0 to 65535"),
-        (["up", "--port", "-1"], "argument --port: '-1' is not a port from 0 to 65535"),
-        (["up", "--port", "http"], "argument --port: 'http' is not a port from 0 to 65535"),
+        (["up", "--port", "80000"], "darkroom: --port: '80000' is not a port from 0 to 65535"),
+        (["up", "--port", "-1"], "darkroom: --port: '-1' is not a port from 0 to 65535"),
+        (["up", "--port", "http"], "darkroom: --port: 'http' is not a port from 0 to 65535"),
         (["up", "--warm-seconds", "-1"], "--warm-seconds: '-1' is not a number of seconds from 0 to 2592000"),
         (["up", "--warm-seconds", "nan"], "--warm-seconds: 'nan' is not a number of seconds from 0 to 2592000"),
         (["up", "--warm-seconds", "1m"], "--warm-seconds: '1m' is not a number of seconds from 0 to 2592000"),
-        (["demo", "--max-steps", "0"], "argument --max-steps: '0' is not a whole number from 1"),
+        (["demo", "--max-steps", "20001"], "--max-steps: '20001' is not a whole number from 1 to 20000."),
+        (["demo", "--output", ""], "--output: the path is empty."),
+        (["up", "--state-dir", ""], "--state-dir: the path is empty."),
+        (["up", "--busy-policy", "wait"], "--busy-policy: 'wait' is neither Queue nor Reject."),
+        (["up", "--namespace", "A B"], "--namespace: 'A B' is not a namespace: use up to 63 lower-case letters"),
+        (["up", "--port"], "darkroom: --port needs a value.\n  See: darkroom up --help\n"),
+        (["up", "--stat-dir", "x"], "darkroom: up has no option --stat-dir. Did you mean --state-dir?\n"),
+        (["up", "here"], "darkroom: up takes no argument here.\n"),
+        (["node"], "darkroom: node needs --kubeconfig, --data-dir, --bin-dir, --port.\n"),
+        (["demo", "--max-steps", "0"], "darkroom: --max-steps: '0' is not a whole number from 1"),
         (
             ["node", "--kubeconfig=k", "--data-dir=d", "--bin-dir=b", "--port=0"],
-            "argument --port: '0' is not a port from 1 to 65535",
+            "darkroom: --port: '0' is not a port from 1 to 65535",
         ),
     ],
 )
@@ -49,4 +59,10 @@ def test_unusable_options_are_named(arguments, message, capsys):
     with pytest.raises(SystemExit, match="2"):
         main(arguments)
 
-    assert message in capsys.readouterr().err
+    written = capsys.readouterr().err
+    assert message in written
+    assert "usage:" not in written
+
+
+def test_busy_policy_is_read_in_any_case() -> None:
+    assert _parser().parse_args(["up", "--busy-policy", "reject"]).busy_policy is BusyPolicy.REJECT
