@@ -136,8 +136,8 @@ def _ask(job: Job, terminal: Terminal) -> Choice:
     """A second Ctrl-C, or the end of the input, leaves the job running; so does the first if nobody can be asked."""
     if not terminal.is_interactive:
         return Choice.LEAVE
-    print(f"\nCancel {job.id}? [y/N] (Ctrl-C leaves it running) ", end="", file=sys.stderr, flush=True)
     try:
+        print(f"\nCancel {job.id}? [y/N] (Ctrl-C leaves it running) ", end="", file=sys.stderr, flush=True)
         answer = input().strip().lower()
     except (KeyboardInterrupt, EOFError):
         print(file=sys.stderr)

@@ -1,5 +1,6 @@
 """Ctrl-C while a job is followed, typed into a pseudo-terminal or sent as a signal."""
 
+import io
 import os
 import pty
 import re
@@ -13,7 +14,10 @@ import pytest
 from support.scripted_gateway import ScriptedGateway, document, job
 from support.waiting import waiter
 
+from darkroom_client import Job
 from darkroom_client.cli.exit_codes import ExitCode
+from darkroom_client.cli.following import Choice, _ask
+from darkroom_client.cli.terminal import Terminal
 
 # Shells start background jobs, such as these tests, with SIGINT ignored.
 FOLLOW = """
@@ -105,6 +109,25 @@ def test_second_ctrl_c_leaves_the_job_running(person: Person, running_job: Scrip
     person.waits_for("train-a continues. Follow it with: darkroom job -f train-a")
     assert person.exit_code() == ExitCode.INTERRUPTED
     assert running_job.sent("POST", "/v1/jobs/train-a/cancel") == []
+
+
+def test_ctrl_c_while_the_question_is_written_leaves_the_job_running(monkeypatch: pytest.MonkeyPatch) -> None:
+    class InterruptedOnce(io.StringIO):
+        interrupted = False
+
+        def isatty(self) -> bool:
+            return True
+
+        def write(self, text: str) -> int:
+            if not self.interrupted:
+                self.interrupted = True
+                raise KeyboardInterrupt
+            return super().write(text)
+
+    monkeypatch.setattr("sys.stdin", InterruptedOnce())
+    monkeypatch.setattr("sys.stderr", InterruptedOnce())
+
+    assert _ask(Job.model_validate(job()), Terminal()) is Choice.LEAVE
 
 
 def test_no_continues_to_follow(person: Person, running_job: ScriptedGateway) -> None:
