@@ -47,3 +47,10 @@ def may_pass(failure: DarkroomError, is_repeatable: bool = True) -> bool:
         return False
     # After some 503s and a proxy's 502 and 504 it is unknown whether the request was processed.
     return is_repeatable or failure.status == 429
+
+
+def may_have_acted(failure: DarkroomError) -> bool:
+    """Whether the failed request may have been processed, and only its answer was lost."""
+    if isinstance(failure, GatewayUnreachableError):
+        return failure.was_sent
+    return isinstance(failure, GatewayError) and failure.status >= 500

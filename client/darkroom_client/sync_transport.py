@@ -16,7 +16,7 @@ from darkroom_client.downloads import PartialFile
 from darkroom_client.errors import DarkroomError, NotFoundError, UnexpectedAnswerError
 from darkroom_client.http_requests import FileLink
 from darkroom_client.problems import RawAnswer, error_of
-from darkroom_client.retries import Retries
+from darkroom_client.retries import Retries, may_have_acted
 from darkroom_client.settings import Settings
 from darkroom_client.submissions import OnUpload
 
@@ -38,12 +38,14 @@ class SyncTransport:
             self._file_client.close()
 
     def send(self, call: Call[T], on_upload: OnUpload | None = None) -> T:
+        may_be_done = False
         for attempt in itertools.count(1):
             try:
                 return self.send_once(call, on_upload)
             except DarkroomError as failure:
-                if isinstance(failure, NotFoundError) and call.missing_is_done and attempt > 1:
+                if isinstance(failure, NotFoundError) and call.missing_is_done and may_be_done:
                     return call.read(RawAnswer(204))
+                may_be_done = may_be_done or may_have_acted(failure)
                 pause = self.retries.pause_seconds(failure, attempt, is_repeatable=call.is_repeatable)
                 if pause is None:
                     raise

@@ -134,3 +134,14 @@ def test_unrepeatable_request_is_sent_again_only_if_it_was_refused() -> None:
     assert retries.pause_seconds(never_sent, 1, is_repeatable=False) is not None
     assert retries.pause_seconds(sent, 1, is_repeatable=False) is None
     assert retries.pause_seconds(errors.GatewayUnavailableError(503, "", ""), 1, is_repeatable=False) is None
+
+
+def test_model_that_is_missing_after_a_refused_attempt_was_not_deleted(
+    gateway: ScriptedGateway, darkroom: Darkroom
+) -> None:
+    """429: the first attempt has done nothing."""
+    busy = problem(429, "RateLimited", Retry_After="0")
+    gateway.script("DELETE", "/v1/models/my-dog", busy, problem(404, "UnknownModel"))
+
+    with pytest.raises(errors.NotFoundError):
+        darkroom.delete_model("my-dog")
