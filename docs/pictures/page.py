@@ -29,7 +29,7 @@ DESKTOP, PHONE = (1280, 800), (390, 760)
 SCALE = 2
 """Device pixels for each CSS pixel."""
 QUALITY = 82
-WAIT_MS = 600_000
+WAIT_MS = 3_600_000
 LOADED = """() => [...document.images].every(image => image.complete || image.loading === "lazy")
   && [...document.querySelectorAll("video")].every(
     video => video.readyState >= 2 || video.getBoundingClientRect().top > innerHeight

@@ -63,3 +63,20 @@ def modules(browser: Browser) -> Iterator[Page]:
     page.goto(f"{ORIGIN}/")
     yield page
     page.close()
+
+
+SHEETS = ("base", "shell", "controls", "fields", "pictures", "views")
+
+
+@pytest.fixture
+def styled(modules: Page) -> Iterator[Page]:
+    """The empty page with the style sheets."""
+    for name in SHEETS:
+        modules.add_style_tag(url=f"/css/{name}.css")
+    yield modules
+    modules.evaluate("""async () => {
+      const { render } = await import("/js/ui.js");
+      render(null, document.body);
+      document.head.replaceChildren();
+    }""")
+    modules.set_viewport_size({"width": 1280, "height": 720})

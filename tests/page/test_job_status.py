@@ -1,7 +1,5 @@
 """What the page says of an unfinished job, and that nothing of it is cut off."""
 
-from collections.abc import Iterator
-
 import pytest
 from playwright.sync_api import Page, expect
 from support.page_modules import call
@@ -10,19 +8,6 @@ _JOB = """const job = (id, status, more) => ({ id, kind: "GenerateJob", status, 
     model_id: null, queue: null, created: "2026-11-29T12:00:00Z", completed: null, spec: {}, artifacts: [], ...more });
   const { html, render } = await import("/js/ui.js");
   const { handleEvent } = await import("/js/jobs.js");"""
-
-
-@pytest.fixture
-def styled(modules: Page) -> Iterator[Page]:
-    """The empty page with the style sheets."""
-    for name in ("base", "controls", "views", "shell"):
-        modules.add_style_tag(url=f"/css/{name}.css")
-    yield modules
-    modules.evaluate("""async () => {
-      const { render } = await import("/js/ui.js");
-      render(null, document.body);
-      document.head.replaceChildren();
-    }""")
 
 
 _NOW_RUNNING = f"""(async () => {{
@@ -83,6 +68,53 @@ def test_job_with_others_ahead_does_not_start_any_moment(modules: Page, position
       return m.describe(job("late", "Queued", {{ queue }}), null, now);
     }})()"""
     assert call(modules, "components/job_status.js", code, position, seconds) == [text, ""]
+
+
+_BAR = f"""(async () => {{
+  {_JOB}
+  const shown = [];
+  for (const [percent, more] of given[0]) {{
+    const progress = {{ stage: "AStageOfALaterRunner", progress_percentage: percent }};
+    const shownJob = job(given[1], "Running", {{ attempts: 1, progress, ...more }});
+    render(html`<${{m.ProgressBar}} job=${{shownJob}} />`, document.body);
+    shown.push(Number(document.querySelector("[role=progressbar]").getAttribute("aria-valuenow")));
+  }}
+  render(null, document.body);
+  return shown;
+}})()"""
+
+
+@pytest.mark.parametrize(
+    ("name", "reports", "shown"),
+    [
+        ("back", [[5, {}], [40, {}], [12, {}], [41, {}]], [5, 40, 40, 41]),
+        ("strange", [[20, {}], [None, {}], ["much", {}], [-3, {}], [300, {}]], [20, 20, 20, 20, 100]),
+        ("again", [[80, {}], [10, {"attempts": 2}]], [80, 10]),
+        ("suspended", [[80, {}], [80, {"status": "Suspended"}], [10, {}]], [80, 80, 10]),
+    ],
+)
+def test_bar_moves_back_only_for_another_run(
+    modules: Page, name: str, reports: list[list[object]], shown: list[int]
+) -> None:
+    """A run that continues from a checkpoint has less than the one before."""
+    assert call(modules, "components/job_status.js", _BAR, reports, name) == shown
+
+
+@pytest.mark.parametrize(
+    ("stage", "words"),
+    [
+        ("MergingLoras", "Merging LoRAs"),
+        ("Cooling", "Cooling"),
+        ("constructor", "Constructor"),
+        (None, "Working"),
+    ],
+)
+def test_stage_that_the_page_does_not_know_is_put_in_words(modules: Page, stage: str | None, words: str) -> None:
+    code = f"""(async () => {{
+      {_JOB}
+      return m.describe(job("new", "Running"), {{ stage: given[0], step: 2, total: 5 }}, Date.now())[0];
+    }})()"""
+    assert call(modules, "components/job_status.js", code, stage) == f"{words} · step 2 of 5"
 
 
 @pytest.mark.parametrize("kind", ["primary", "danger", "danger-text"])

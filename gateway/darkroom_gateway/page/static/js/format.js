@@ -37,6 +37,29 @@ export function plural(count, one, many = `${one}s`) {
   return `${count} ${count === 1 ? one : many}`;
 }
 
+/** @type {Map<string, string>} */
+const SPELLINGS = new Map([
+  ["dora", "DoRA"],
+  ["ema", "EMA"],
+  ["id", "ID"],
+  ["lora", "LoRA"],
+  ["loras", "LoRAs"],
+  ["snr", "SNR"],
+  ["uri", "URI"],
+  ["vae", "VAE"],
+]);
+
+/** The words of a name for programs, such as `clip skip` of `clipSkip`. @param {string} name */
+export function words(name) {
+  const parts = name.replace(/([a-z0-9])([A-Z])/g, "$1 $2").split(/[\s_-]+/);
+  return parts.map((part) => SPELLINGS.get(part.toLowerCase()) ?? part.toLowerCase()).join(" ");
+}
+
+/** @param {string} text */
+export function capitalized(text) {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
 /** @type {Record<string, string>} */
 const STAGES = {
   Downloading: "Fetching the input files",
@@ -55,14 +78,15 @@ const DRAWING_SAMPLES = "Drawing samples";
 /** @type {Record<string, string>} */
 const UNITS = { Encoding: "photo", Uploading: "file" };
 
-/** @param {string} stage @param {string} kind That of the job: a training draws samples only. */
+/** A later runner may have stages that this page does not know. @param {string} stage @param {string} kind That of the job: a training draws samples only. */
 export function stageName(stage, kind) {
-  return stage === "Denoising" && kind === "TrainJob" ? DRAWING_SAMPLES : (STAGES[stage] ?? stage);
+  if (stage === "Denoising" && kind === "TrainJob") return DRAWING_SAMPLES;
+  return Object.hasOwn(STAGES, stage) ? STAGES[stage] : capitalized(words(stage || "Working"));
 }
 
 /** What the steps of a stage are. @param {string} stage */
 export function stageUnit(stage) {
-  return UNITS[stage] ?? "step";
+  return (Object.hasOwn(UNITS, stage) && UNITS[stage]) || "step";
 }
 
 /** @param {number} position From 0. */

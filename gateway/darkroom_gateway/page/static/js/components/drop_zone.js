@@ -4,18 +4,20 @@ import { html, useEffect, useRef, useState } from "../ui.js";
 
 /**
  * @typedef {object} DropProperties
+ * @property {string} [id] Of the button.
  * @property {string} label The button's text.
  * @property {string} [hint]
  * @property {string} accept
  * @property {boolean} [multiple]
  * @property {string} [kind] A class.
+ * @property {string} [fault] The id of a text that says what is wrong with the files.
  * @property {boolean} [isMain] Takes what is dropped elsewhere on the page, and what is pasted.
  * @property {(files: File[]) => void} onFiles
  * @property {any} [children] Shown above the button.
  *
  * @param {DropProperties} properties
  */
-export function DropZone({ label, hint, accept, multiple = false, kind = "", isMain = false, onFiles, children }) {
+export function DropZone({ id, label, hint, fault, accept, multiple = false, kind = "", isMain = false, onFiles, children }) {
   const input = useRef(/** @type {HTMLInputElement | null} */ (null));
   const [isOver, setOver] = useState(false);
   /** @param {FileList | null | undefined} list */
@@ -52,14 +54,14 @@ export function DropZone({ label, hint, accept, multiple = false, kind = "", isM
     setOver(true);
   };
   return html`<div
-    class=${`drop ${kind} ${isOver ? "over" : ""}`}
+    class=${`drop ${kind} ${fault ? "invalid" : ""} ${isOver ? "over" : ""}`}
     onDragEnter=${over}
     onDragOver=${over}
     onDragLeave=${() => setOver(false)}
     onDrop=${drop}
   >
     ${children}
-    <button type="button" class="button" onClick=${() => input.current?.click()}>${label}</button>
+    <button type="button" id=${id} class="button" aria-describedby=${fault} onClick=${() => input.current?.click()}>${label}</button>
     ${hint && html`<p class="hint">${hint}</p>`}
     <input
       ref=${input}
@@ -67,6 +69,7 @@ export function DropZone({ label, hint, accept, multiple = false, kind = "", isM
       class="visually-hidden"
       tabindex="-1"
       aria-label=${label}
+      aria-invalid=${fault ? "true" : undefined}
       accept=${accept}
       multiple=${multiple}
       onChange=${(/** @type {Event} */ event) => {

@@ -75,6 +75,7 @@ export function Select({ id, label, value, onInput, hint, error, options }) {
       id=${id}
       name=${id}
       value=${value}
+      aria-invalid=${error ? "true" : undefined}
       aria-describedby=${hint || error ? `${id}-hint` : undefined}
       onChange=${(/** @type {Event} */ event) => onInput(/** @type {HTMLSelectElement} */ (event.currentTarget).value)}
     >

@@ -1,5 +1,6 @@
-/** Names for machines: long, broken only where a part ends, and copied with a click. */
+/** What is copied, or must not be broken: names for machines, prompts, seeds, dates. */
 
+import { dateTime } from "../format.js";
 import { html } from "../ui.js";
 import { Icon } from "./icons.js";
 import { say } from "./toasts.js";
@@ -16,11 +17,21 @@ export function Breakable({ name }) {
 
 /** A name with a button that copies it. @param {{name: string, what: string}} properties `what`: such as `name of the job`. */
 export function Id({ name, what }) {
-  const label = `Copy the ${what}`;
   return html`<span class="id">
     <code><${Breakable} name=${name} /></code>
-    <button type="button" class="icon-button" title=${label} aria-label=${label} onClick=${() => copy(name)}><${Icon} name="copy" size=${16} /></button>
+    <${CopyButton} text=${name} what=${what} />
   </span>`;
+}
+
+/** @param {{text: string, what: string}} properties `what`: such as `prompt`. */
+export function CopyButton({ text, what }) {
+  const label = `Copy the ${what}`;
+  return html`<button type="button" class="icon-button copy" title=${label} aria-label=${label} onClick=${() => copy(text)}><${Icon} name="copy" size=${16} /></button>`;
+}
+
+/** A date that stays in one line. @param {{time: string}} properties */
+export function DateTime({ time }) {
+  return html`<time class="date" datetime=${time}>${dateTime(time)}</time>`;
 }
 
 /** @param {string} text */
@@ -40,7 +51,9 @@ function copyByCommand(text) {
   area.value = text;
   area.className = "visually-hidden";
   const focused = document.activeElement;
-  document.body.append(area);
+  // An open dialog makes everything else inert.
+  (document.querySelector("dialog[open]") ?? document.body).append(area);
+  area.focus();
   area.select();
   const isCopied = document.execCommand("copy");
   area.remove();

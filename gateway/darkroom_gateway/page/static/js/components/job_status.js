@@ -113,10 +113,35 @@ export function ProgressText({ job }) {
   </span>`;
 }
 
+/** Of runs, on a page that stays open. */
+const MOST_KEPT = 100;
+
+/** The most that each run has reported, by job and run. @type {Map<string, number>} */
+const reached = new Map();
+
+/**
+ * The progress of a job for its bar, in whole percent: never less than the same run reported before.
+ *
+ * @param {Job} job @param {import("../types.js").Progress | null} progress
+ */
+export function percentOf(job, progress) {
+  const reported = Number(progress?.progress_percentage ?? 0);
+  const percent = Math.min(100, Math.max(0, Math.round(reported || 0)));
+  const run = `${job.id} ${job.attempts} ${job.started ?? ""}`;
+  if (job.status !== "Running" && job.status !== "Starting") {
+    reached.delete(run);
+    return percent;
+  }
+  const most = Math.max(percent, reached.get(run) ?? 0);
+  reached.set(run, most);
+  if (reached.size > MOST_KEPT) reached.delete(reached.keys().next().value ?? "");
+  return most;
+}
+
 /** @param {{job: Job, label?: string}} properties */
 export function ProgressBar({ job, label = "Progress" }) {
   const progress = useProgress(job);
-  const percent = Math.round(progress?.progress_percentage ?? 0);
+  const percent = percentOf(job, progress);
   const isActive = job.status === "Running" || job.status === "Starting";
   return html`<div
     class=${`bar ${isActive && percent === 0 ? "indeterminate" : ""}`}
@@ -133,7 +158,7 @@ export function ProgressBar({ job, label = "Progress" }) {
 /** Reads changes of a job's state out, but not every step. @param {{job: Job}} properties */
 export function StatusAnnouncer({ job }) {
   const progress = useProgress(job);
-  const tenth = Math.floor((progress?.progress_percentage ?? 0) / 25) * 25;
-  const detail = job.status === "Running" && progress ? `, ${stageName(progress.stage, job.kind)}, ${tenth} percent` : "";
+  const quarter = Math.floor(percentOf(job, progress) / 25) * 25;
+  const detail = job.status === "Running" && progress ? `, ${stageName(progress.stage, job.kind)}, ${quarter} percent` : "";
   return html`<p class="visually-hidden" role="status">${titleOf(job)}: ${NAMES[job.status]}${detail}</p>`;
 }

@@ -1,12 +1,15 @@
 /** A picture over the whole page, with its neighbours by arrow keys and what can be done with it. */
 
-import { html, signal, useEffect, useValue } from "../ui.js";
+import { html, signal, useEffect, useState, useValue } from "../ui.js";
 import { again, askToDelete, startFrom } from "./picture_actions.js";
 import { isExpired } from "../jobs.js";
 import { BusyButton } from "./busy_button.js";
 import { Download } from "./download.js";
 import { CloseButton, Dialog } from "./dialogs.js";
 import { Icon } from "./icons.js";
+import { SettingsLine } from "./details.js";
+import { CopyButton } from "./id.js";
+import { isCalm } from "./motion.js";
 import { to } from "../router.js";
 
 /** @typedef {import("../jobs.js").Linked} Linked */
@@ -14,7 +17,7 @@ import { to } from "../router.js";
 /**
  * @typedef {object} Shown
  * @property {import("../types.js").Job} [job] Of a generated picture.
- * @property {Linked & {seed?: number | null, uri?: string}} artifact
+ * @property {Linked & {role?: string, seed?: number | null, uri?: string}} artifact
  * @property {() => Promise<Linked>} fresh The file with another address, for when this one has expired.
  * @property {string} [caption] In place of the job's prompt.
  */
@@ -59,31 +62,35 @@ export function Lightbox() {
     if (!shown) return undefined;
     /** @param {KeyboardEvent} event */
     const press = (event) => {
+      // In a clip the arrow keys move its time.
+      if (event.target instanceof HTMLVideoElement) return;
       if (event.key === "ArrowLeft") turn(-1);
       if (event.key === "ArrowRight") turn(1);
     };
     addEventListener("keydown", press);
     return () => removeEventListener("keydown", press);
   }, [shown !== null]);
+  const [sides, setSides] = useState("");
   if (!shown) return null;
   const { pictures, index } = shown;
   const { job, artifact, caption, fresh } = pictures[index];
   // A run reads pictures of jobs that have succeeded only.
-  const canStart = job?.status === "Succeeded" && artifact.uri;
-  return html`<${Dialog} label="Picture" onClose=${close} kind="lightbox">
+  const canStart = job?.status === "Succeeded" && artifact.uri && artifact.role !== "video";
+  const text = caption ?? job?.prompt ?? "";
+  return html`<${Dialog} label=${artifact.role === "video" ? "Clip" : "Picture"} onClose=${close} kind="lightbox">
     <div class="lightbox-top">
       <span class="muted">${pictures.length > 1 ? `${index + 1} of ${pictures.length}` : ""}</span>
       <${CloseButton} onClick=${close} />
     </div>
     <div class="lightbox-stage" onClick=${(/** @type {MouseEvent} */ event) => event.target === event.currentTarget && close()}>
       ${index > 0 && html`<${Turn} by=${-1} name="left" label="Previous picture" />`}
-      <img key=${artifact.url} src=${artifact.url} alt=${caption ?? job?.prompt ?? artifact.name} onError=${() => refresh(pictures[index])} />
+      <${Opened} key=${artifact.url} shown=${pictures[index]} text=${text || artifact.name} onSides=${setSides} />
       ${index < pictures.length - 1 && html`<${Turn} by=${1} name="right" label="Next picture" />`}
     </div>
     <div class="lightbox-foot">
       <div>
-        <p class="prompt">${caption ?? job?.prompt}</p>
-        ${job && html`<p class="muted small">Seed ${artifact.seed} · ${job.model_id ?? "Base model"}</p>`}
+        <div class="copied"><p class="prompt" title=${text}>${text}</p>${job && html`<${CopyButton} text=${job.prompt} what="prompt" />`}</div>
+        ${job && html`<${SettingsLine} job=${job} artifact=${artifact} sides=${sides} />`}
       </div>
       <div class="actions">
         ${job && html`<${BusyButton} key=${job.id} class="button" act=${() => again(job).then(close)}><${Icon} name="again" />Another seed<//>`}
@@ -94,6 +101,47 @@ export function Lightbox() {
       </div>
     </div>
   <//>`;
+}
+
+/**
+ * The picture or clip, as large as the window allows.
+ *
+ * @param {{shown: Shown, text: string, onSides: (sides: string) => void}} properties
+ */
+function Opened({ shown, text, onSides }) {
+  const { artifact } = shown;
+  const [ratio, setRatio] = useState(0);
+  /** @param {number} width @param {number} height */
+  const measure = (width, height) => {
+    setRatio(width / height);
+    onSides(`${width} × ${height}`);
+  };
+  useEffect(() => () => onSides(""), []);
+  const shared = {
+    src: artifact.url,
+    // Its place is taken once its proportions are known.
+    style: { "--ratio": ratio || 1, visibility: ratio ? "visible" : "hidden" },
+    onError: () => {
+      setRatio((/** @type {number} */ known) => known || 1);
+      refresh(shown);
+    },
+  };
+  if (artifact.role !== "video") {
+    /** @param {Event} event */
+    const loaded = ({ currentTarget }) => {
+      const image = /** @type {HTMLImageElement} */ (currentTarget);
+      measure(image.naturalWidth, image.naturalHeight);
+    };
+    return html`<img ...${shared} alt=${text} onLoad=${loaded} />`;
+  }
+  /** @param {Event} event */
+  const loaded = ({ currentTarget }) => {
+    const video = /** @type {HTMLVideoElement} */ (currentTarget);
+    measure(video.videoWidth, video.videoHeight);
+  };
+  return html`<video
+    ...${shared} controls loop muted playsinline autoplay=${!isCalm()} preload="auto" aria-label=${`Clip: ${text}`} onLoadedMetadata=${loaded}
+  ></video>`;
 }
 
 /** @param {{by: number, name: string, label: string}} properties */

@@ -10,16 +10,21 @@ import { Icon } from "./icons.js";
 
 const HINT = "JPEG, PNG, WebP, AVIF or HEIC, up to 25 MiB each. Captions (1.txt) and masks (1.mask.png) may come along.";
 
-/** @param {{prompt: string}} properties */
-export function PhotoPicker({ prompt }) {
+const FAULT = "photos-fault";
+
+/** The button that adds photos, for the keyboard's focus. */
+export const ADD_PHOTOS = "photos-add";
+
+/** @param {{prompt: string, error: string}} properties `error`: why a training can't start with these photos. */
+export function PhotoPicker({ prompt, error }) {
   const [captioned, setCaptioned] = useState("");
   const all = useValue(photos);
   const busy = useValue(checking);
   const strays = useValue(leftovers);
   const faulty = all.filter((photo) => photo.fault).length;
-  const together = setFault(all);
+  const together = error || setFault(all);
   const isEmpty = all.length === 0 && busy === 0;
-  return html`<section class="photo-picker" id="photos" tabindex="-1" aria-label="Photos">
+  return html`<section class="photo-picker" id="photos" aria-label="Photos" aria-invalid=${together ? "true" : undefined} aria-describedby=${together ? FAULT : undefined}>
     ${!isEmpty && html`<div class="picker-head">
       <p role="status">${summary(all.length, faulty, busy)}</p>
       <div class="actions">
@@ -32,12 +37,12 @@ export function PhotoPicker({ prompt }) {
       ${Array.from({ length: Math.min(busy, 12) }, (_, index) => html`<li key=${`busy-${index}`} class="thumbnail skeleton"></li>`)}
     </ul>`}
     <${DropZone}
-      label=${isEmpty ? "Choose photos" : "Add photos"} hint=${isEmpty ? HINT : ""} accept=${ACCEPTED} multiple=${true} isMain=${true}
-      kind=${isEmpty ? "drop-large" : "drop-slim"} onFiles=${addPhotos}
+      id=${ADD_PHOTOS} label=${isEmpty ? "Choose photos" : "Add photos"} hint=${isEmpty ? HINT : ""} accept=${ACCEPTED} multiple=${true} isMain=${true}
+      kind=${isEmpty ? "drop-large" : "drop-slim"} fault=${together ? FAULT : undefined} onFiles=${addPhotos}
     >
       ${isEmpty && html`<${Icon} name="upload" size=${28} /><p class="drop-title">Drop photos here</p>`}
     <//>
-    ${together && html`<p class="field-error" role="alert">${together}</p>`}
+    ${together && html`<p id=${FAULT} class="field-error" role="alert">${together}</p>`}
     ${strays.length > 0 && html`<p class="field-error">Without a photo of the same name, left out: ${strays.map(({ name }) => name).join(", ")}</p>`}
     ${captioned && html`<${CaptionDialog} first=${captioned} prompt=${prompt} onClose=${() => setCaptioned("")} />`}
   </section>`;

@@ -2,8 +2,10 @@
 
 import { freshArtifact, isFinished, refreshLinks } from "../jobs.js";
 import { liveOf } from "../live.js";
-import { html, useValue } from "../ui.js";
+import { html, useRef, useValue } from "../ui.js";
+import { Icon } from "./icons.js";
 import { openLightbox } from "./lightbox.js";
+import { isCalm } from "./motion.js";
 
 /** @typedef {import("../types.js").Job} Job */
 
@@ -76,7 +78,7 @@ export function Pictures({ job }) {
   const isOnly = images.length + pending.length <= 1;
   const layout = videos.length > 0 ? "with-clip" : isOnly ? "only" : "";
   return html`<div class=${`pictures ${layout}`}>
-    ${videos.map((video) => html`<${Clip} key=${video.name} video=${video} job=${job} plays=${true} />`)}
+    ${videos.map((video) => html`<${Clip} key=${video.name} video=${video} job=${job} />`)}
     ${images.map(
       (image, index) => html`<button
         type="button"
@@ -84,7 +86,7 @@ export function Pictures({ job }) {
         class="picture"
         style=${{ ...shapeOf(width, height), ...behind(previews.get(image.seed ?? -1)) }}
         aria-label=${`Open the picture with seed ${image.seed}`}
-        onClick=${() => openLightbox(images.map((each) => ({ job, artifact: each, fresh: () => freshArtifact(job, each) })), index)}
+        onClick=${() => openLightbox([...images, ...videos].map((each) => ({ job, artifact: each, fresh: () => freshArtifact(job, each) })), index)}
       >
         <img src=${image.url} alt=${job.prompt} decoding="async" onError=${() => refreshLinks(job, image)} />
       </button>`,
@@ -94,19 +96,51 @@ export function Pictures({ job }) {
   </div>`;
 }
 
-/** @param {{job: Job, video: import("../types.js").Artifact, plays?: boolean}} properties `plays`: by itself. */
-export function Clip({ job, video, plays = false }) {
-  const isCalm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+/** A clip that plays by itself, with controls. @param {{job: Job, video: import("../types.js").Artifact}} properties */
+export function Clip({ job, video }) {
   return html`<video
     class="picture"
     src=${video.url}
+    poster=${posterOf(job)}
     onError=${() => refreshLinks(job, video)}
     controls
     loop
     muted
     playsinline
-    preload=${plays ? "auto" : "metadata"}
-    autoplay=${plays && !isCalm}
+    preload="auto"
+    autoplay=${!isCalm()}
     aria-label=${`Clip: ${job.prompt}`}
   ></video>`;
+}
+
+/** The picture that a clip begins with, where the job has made it. @param {Job} job */
+export function posterOf(job) {
+  return job.spec.video?.startImage ? undefined : artifacts(job, "image")[0]?.url;
+}
+
+/**
+ * A clip in a grid: its first frame, moving under the mouse or the keyboard's focus. A click opens it.
+ *
+ * @param {{job: Job, video: import("../types.js").Artifact, label: string, onOpen: () => void}} properties
+ */
+export function ClipTile({ job, video, label, onOpen }) {
+  const clip = useRef(/** @type {HTMLVideoElement | null} */ (null));
+  const play = () => {
+    if (!isCalm()) clip.current?.play().catch(() => {});
+  };
+  const rest = () => {
+    if (!clip.current) return;
+    clip.current.pause();
+    clip.current.currentTime = 0;
+  };
+  return html`<button
+    type="button" class="picture" aria-label=${label}
+    onClick=${onOpen} onMouseEnter=${play} onMouseLeave=${rest} onFocus=${play} onBlur=${rest}
+  >
+    <video
+      ref=${clip} src=${`${video.url}#t=0.001`} poster=${posterOf(job)} aria-hidden="true"
+      loop muted playsinline preload="metadata" onError=${() => refreshLinks(job, video)}
+    ></video>
+    <span class="badges"><span><${Icon} name="play" size=${12} />Clip</span></span>
+  </button>`;
 }

@@ -36,7 +36,8 @@ export class Sending {
     const before = this.faults.peek();
     if (!fields.some((field) => field in before)) return;
     const left = Object.entries(before).filter(([field]) => !fields.includes(field));
-    this.refuse(Object.fromEntries(left), left.length === 0 ? NONE : this.refusal.peek());
+    const refusal = this.refusal.peek();
+    this.refuse(Object.fromEntries(left), left.length === 0 && !refusal.isOfPhotos ? NONE : refusal);
   }
 
   stop() {

@@ -10,7 +10,7 @@ import { Icon } from "../components/icons.js";
 import { openLightbox } from "../components/lightbox.js";
 import { again, askToDelete } from "../components/picture_actions.js";
 import { StatusChip } from "../components/job_status.js";
-import { Clip, artifacts } from "../components/pictures.js";
+import { ClipTile, artifacts } from "../components/pictures.js";
 import { useReconnected } from "../components/reconnected.js";
 import { freshArtifact, isFinished, jobs, loadPage, refreshLinks } from "../jobs.js";
 import { models } from "../models.js";
@@ -137,9 +137,7 @@ function isReached(job, { oldest, next, isLoading, fault }) {
 
 /** @param {{job: Job, artifact: import("../types.js").Artifact}[]} shown @param {number} index */
 function openPicture(shown, index) {
-  const pictures = shown.filter(({ artifact }) => artifact.role === "image");
-  const first = pictures.indexOf(shown[index]);
-  openLightbox(pictures.map(({ job, artifact }) => ({ job, artifact, fresh: () => freshArtifact(job, artifact) })), first);
+  openLightbox(shown.map(({ job, artifact }) => ({ job, artifact, fresh: () => freshArtifact(job, artifact) })), index);
 }
 
 /** @param {{job: Job, artifact: import("../types.js").Artifact, onOpen: () => void}} properties */
@@ -147,7 +145,7 @@ function Tile({ job, artifact, onOpen }) {
   const label = artifact.seed === null ? job.prompt : `${job.prompt}, seed ${artifact.seed}`;
   return html`<li class="tile">
     ${artifact.role === "video"
-      ? html`<${Clip} job=${job} video=${artifact} />`
+      ? html`<${ClipTile} job=${job} video=${artifact} label=${`Open the clip: ${label}`} onOpen=${onOpen} />`
       : html`<button type="button" class="picture" aria-label=${`Open: ${label}`} onClick=${onOpen}>
           <img src=${artifact.url} alt=${job.prompt} loading="lazy" decoding="async" onError=${() => refreshLinks(job, artifact)} />
         </button>`}

@@ -2,11 +2,14 @@
 
 import { Problem, messageOf } from "../api.js";
 import { BusyButton } from "../components/busy_button.js";
+import { SettingsLine } from "../components/details.js";
 import { Download } from "../components/download.js";
 import { FormErrors, TextField } from "../components/fields.js";
 import { Icon } from "../components/icons.js";
+import { CopyButton } from "../components/id.js";
 import { JobActions } from "../components/job_row.js";
 import { ProgressBar, ProgressText, StatusAnnouncer, StatusChip } from "../components/job_status.js";
+import { isCalm } from "../components/motion.js";
 import { Pictures, artifacts, seedOf } from "../components/pictures.js";
 import { again } from "../components/picture_actions.js";
 import { Sending, UploadProgress } from "../components/sending.js";
@@ -47,8 +50,7 @@ export function GenerateView({ id }) {
   const result = useRef(/** @type {HTMLElement | null} */ (null));
   const shown = () => {
     const isNarrow = matchMedia("(max-width: 60rem)").matches;
-    const isCalm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-    if (isNarrow) result.current?.scrollIntoView({ behavior: isCalm ? "auto" : "smooth", block: "start" });
+    if (isNarrow) result.current?.scrollIntoView({ behavior: isCalm() ? "auto" : "smooth", block: "start" });
   };
   return html`<header class="view-head"><div><h1>Generate</h1></div></header>
     <div class="studio">
@@ -147,13 +149,14 @@ function Result({ id }) {
   }
   if (!job) return fault ? html`<div class="empty-stage"><p>${fault}</p></div>` : html`<div class="picture skeleton"></div>`;
   const results = [...artifacts(job, "video"), ...artifacts(job, "image")];
+  const drawn = { role: job.spec.images?.count === 0 ? "video" : "image", seed: seedOf(job) };
   return html`<${Pictures} job=${job} />
     <div class="result-foot">
       <p class="status-line"><${StatusChip} job=${job} /> <${ProgressText} job=${job} /></p>
       ${!isFinished(job) && html`<${ProgressBar} job=${job} />`}
       ${job.error && html`<div class="notice error" role="alert"><p><strong>${job.error.message}</strong></p><p>${job.error.advice}</p></div>`}
-      <p class="prompt">${job.prompt}</p>
-      <p class="muted small">Seed ${seedOf(job)} · ${job.model_id ?? "Base model"}</p>
+      <div class="copied"><p class="prompt">${job.prompt}</p><${CopyButton} text=${job.prompt} what="prompt" /></div>
+      <${SettingsLine} job=${job} artifact=${drawn} />
       <div class="actions">
         ${isFinished(job) && html`<${BusyButton} key=${job.id} class="button" isOff=${job.deleting} act=${() => again(job)}><${Icon} name="again" />Another seed<//>`}
         ${isFinished(job) && results.length === 1 && html`<${Download} class="button" file=${results[0]} fresh=${() => freshArtifact(job, results[0])}><${Icon} name="download" />Download<//>`}

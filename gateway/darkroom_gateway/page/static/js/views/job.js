@@ -2,10 +2,11 @@
 
 import { Problem, messageOf } from "../api.js";
 import { BusyButton } from "../components/busy_button.js";
+import { Details } from "../components/details.js";
 import { Download } from "../components/download.js";
 import { JobActions } from "../components/job_row.js";
 import { ProgressBar, ProgressText, StatusAnnouncer, StatusChip, kindName, titleOf } from "../components/job_status.js";
-import { Breakable, Id } from "../components/id.js";
+import { Breakable } from "../components/id.js";
 import { Icon } from "../components/icons.js";
 import { Log } from "../components/log.js";
 import { LossCurve } from "../components/loss_curve.js";
@@ -13,7 +14,7 @@ import { Pictures, artifacts } from "../components/pictures.js";
 import { again, askToDelete } from "../components/picture_actions.js";
 import { useReconnected } from "../components/reconnected.js";
 import { Samples } from "../components/samples.js";
-import { dateTime, size } from "../format.js";
+import { size } from "../format.js";
 import { freshArtifact, isFinished, jobs, loadJob, retryJob } from "../jobs.js";
 import { follow, liveOf } from "../live.js";
 import { useOfFile } from "../lora_forms.js";
@@ -146,30 +147,5 @@ function Files({ job }) {
         </li>`,
       )}
     </ul>
-  </section>`;
-}
-
-/** @param {{job: Job}} properties */
-function Details({ job }) {
-  const { images = {}, training = {}, cache } = job.spec;
-  /** @type {[string, any][]} */
-  const rows = [
-    ["Model", job.kind === "GenerateJob" ? (job.model_id ?? "Base model") : null],
-    ["Steps", job.kind === "TrainJob" ? job.spec.maxSteps : images.steps],
-    ["Seed", job.kind === "TrainJob" ? training.seed : (images.seed ?? job.spec.video?.seed)],
-    ["Size", images.width && images.height ? `${images.width} × ${images.height}` : null],
-    ["Not shown", job.spec.negativePrompt],
-    ["Cache", cache?.profile],
-    ["Rank", training.rank],
-    ["Learning rate", training.learningRate],
-    ["Priority", job.priority || null],
-    ["Runs", job.attempts > 1 ? job.attempts : null],
-    ["Submitted", dateTime(job.created) + (job.submitted_by ? ` by ${job.submitted_by}` : "")],
-    ["Job", html`<${Id} name=${job.id} what="name of the job" />`],
-  ];
-  const known = rows.filter(([, value]) => value !== null && value !== undefined && value !== "");
-  return html`<section class="card" aria-label="Details">
-    <h2>Details</h2>
-    <dl class="details">${known.map(([name, value]) => html`<div class=${name === "Job" ? "wide" : ""}><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>
   </section>`;
 }

@@ -3,13 +3,13 @@
 import { messageOf } from "../api.js";
 import { confirm } from "../components/dialogs.js";
 import { Download } from "../components/download.js";
-import { Breakable, Id } from "../components/id.js";
+import { Breakable, DateTime, Id } from "../components/id.js";
 import { Icon } from "../components/icons.js";
 import { openLightbox } from "../components/lightbox.js";
 import { artifacts } from "../components/pictures.js";
 import { useReconnected } from "../components/reconnected.js";
 import { say, sayError } from "../components/toasts.js";
-import { dateTime, size } from "../format.js";
+import { size } from "../format.js";
 import { freshArtifact, jobs, loadPage, refreshLinks } from "../jobs.js";
 import { useOf } from "../lora_forms.js";
 import { deleteModel, loadModel } from "../models.js";
@@ -57,7 +57,7 @@ export function ModelView({ id }) {
         ${model.step && html`<div><dt>Training steps</dt><dd>${model.step}</dd></div>`}
         ${model.held_out_loss != null && html`<div><dt>Held-out loss</dt><dd>${model.held_out_loss.toFixed(4)}</dd></div>`}
         ${model.source && html`<div><dt>Imported from</dt><dd>${model.source}</dd></div>`}
-        ${model.created && html`<div><dt>Created</dt><dd>${dateTime(model.created)}</dd></div>`}
+        ${model.created && html`<div><dt>Created</dt><dd><${DateTime} time=${model.created} /></dd></div>`}
       </dl>
     </section>`;
 }

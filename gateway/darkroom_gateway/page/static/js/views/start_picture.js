@@ -12,6 +12,8 @@ import { html, useEffect, useState, useValue } from "../ui.js";
  * @typedef {{image: File | null, mask: File | null}} Dropped
  */
 
+const FAULT = "start-picture-fault";
+
 const PICTURES = "image/jpeg,image/png,image/webp,image/avif,image/heic,.heic";
 
 /**
@@ -26,7 +28,7 @@ export function StartPicture({ draft, change, faults, pictures, setPictures }) {
     change({ start: null });
     setPictures(dropped);
   };
-  return html`<div class="field start-picture" role="group" aria-label="Start picture">
+  return html`<div class="field start-picture" role="group" aria-label="Start picture" aria-invalid=${fault ? "true" : undefined} aria-describedby=${fault ? FAULT : undefined}>
     ${image || start
       ? html`${image
             ? html`<${Chosen} file=${image} label="Start picture" onRemove=${() => choose({ image: null, mask: null })} />`
@@ -39,9 +41,9 @@ export function StartPicture({ draft, change, faults, pictures, setPictures }) {
           ${startUse === "change" && html`<${Changes} draft=${draft} change=${change} mask=${mask} setMask=${(/** @type {File | null} */ file) => setPictures({ image, mask: file })} />`}`
       : html`<${DropZone}
           label="Start from a picture" hint="Optional: drop or paste one to change or animate it." accept=${PICTURES}
-          kind="drop-slim" isMain=${true} onFiles=${(/** @type {File[]} */ [file]) => choose({ image: file, mask: null })}
+          kind="drop-slim" fault=${fault ? FAULT : undefined} isMain=${true} onFiles=${(/** @type {File[]} */ [file]) => choose({ image: file, mask: null })}
         />`}
-    ${fault && html`<p class="field-error">${fault}</p>`}
+    ${fault && html`<p id=${FAULT} class="field-error" role="alert">${fault}</p>`}
   </div>`;
 }
 

@@ -3,7 +3,7 @@
 import { Problem, messageOf } from "../api.js";
 import { FormErrors, Select, TextField, Toggle } from "../components/fields.js";
 import { Icon } from "../components/icons.js";
-import { PhotoPicker } from "../components/photo_picker.js";
+import { ADD_PHOTOS, PhotoPicker } from "../components/photo_picker.js";
 import { Sending, UploadProgress } from "../components/sending.js";
 import { say, sayError } from "../components/toasts.js";
 import { useDraft } from "../drafts.js";
@@ -47,9 +47,9 @@ export function TrainView() {
     if (fraction !== null) return undefined;
     const found = faultsOf(draft);
     sending.refuse(found, { title: "", messages: [], isOfPhotos: problem !== "" });
-    const first = Object.keys(found)[0];
-    if (first) return document.getElementById(fieldId(first))?.focus();
-    if (problem) return document.getElementById("photos")?.focus();
+    // The photos come before the fields.
+    const first = problem ? ADD_PHOTOS : Object.keys(found).map(fieldId)[0];
+    if (first) return document.getElementById(first)?.focus();
     const files = good.flatMap(({ file, caption, mask }) => [file, caption, mask].filter((each) => each !== null));
     try {
       const job = await sending.run((options) => submitTraining(specOf(draft, good.some(({ mask }) => mask)), files, options));
@@ -72,11 +72,11 @@ export function TrainView() {
       <p class="lead">Show it a handful of photos of one subject. It learns to draw it, anywhere.</p>
     </div></header>
     <form onSubmit=${start} novalidate class="train-form">
-      <${PhotoPicker} prompt=${draft.prompt} />
+      <${PhotoPicker} prompt=${draft.prompt} error=${refusal.isOfPhotos ? problem : ""} />
       <div class="form-column">
         <${MainFields} draft=${draft} change=${change} faults=${faults} />
         <${AdvancedFields} draft=${draft} change=${change} faults=${faults} />
-        <${FormErrors} ...${refusal.isOfPhotos ? { title: problem, messages: [] } : refusal} />
+        ${!refusal.isOfPhotos && html`<${FormErrors} ...${refusal} />`}
         ${fraction === null
           ? html`<button type="submit" class="button primary large" disabled=${isChecking}>
               <${Icon} name="train" />${isChecking ? "Checking the photos …" : "Start the training"}
