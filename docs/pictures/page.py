@@ -30,11 +30,12 @@ SCALE = 2
 """Device pixels for each CSS pixel."""
 QUALITY = 82
 WAIT_MS = 3_600_000
-LOADED = """() => [...document.images].every(image => image.complete || image.loading === "lazy")
-  && [...document.querySelectorAll("video")].every(
-    video => video.readyState >= 2 || video.getBoundingClientRect().top > innerHeight
-  )"""
-"""Pictures and the clips in view are there."""
+LOADED = """() => {
+  const below = each => each.loading !== "eager" && each.getBoundingClientRect().top > innerHeight;
+  return [...document.images].every(image => image.complete || below(image))
+    && [...document.querySelectorAll("video")].every(video => video.readyState >= 2 || below(video));
+}"""
+"""Pictures and clips in view are there; those below it may be loaded late."""
 
 MODEL = "my-star"
 PROMPT = str(script.TRAIN["prompt"])
