@@ -10,16 +10,40 @@ import torch
 from PIL import Image
 
 from darkroom_contract.plan import VALIDATION_STEPS
+from darkroom_contract.progress import ProgressEvent
 from darkroom_runner.errors import InterruptedRunError, StorageUnavailableError
 from darkroom_runner.run import progress as progress_module
 from darkroom_runner.sampling import sdxl
 from darkroom_runner.training.sample_sheet import MAX_COLUMNS, draw_sheet, shown_steps
 
+Result = tuple[list[float], dict[str, torch.Tensor]]
+"""Losses and weights of a training."""
 PROMPTS = {"validationPrompt": "a photo of sks dog", "validationPrompts": ["sks dog on the moon"]}
 
 
 def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.fixture(scope="module")
+def plain_results() -> dict[str, Result]:
+    """By the settings of the training."""
+    return {}
+
+
+@pytest.fixture
+def train_plainly(open_job: Callable[..., Any], plain_results: dict[str, Result]) -> Callable[..., Result]:
+    """The result of a training without samples. The same settings are trained once for all tests."""
+
+    def train(**training: Any) -> Result:
+        key = json.dumps(training, sort_keys=True)
+        if key not in plain_results:
+            job = open_job(**training)
+            job.train()
+            plain_results[key] = job.losses, job.weights()
+        return plain_results[key]
+
+    return train
 
 
 @pytest.mark.parametrize(
@@ -31,16 +55,17 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
     ],
     ids=["defaults", "dropout and averages", "prior preservation"],
 )
-def test_samples_do_not_change_the_training(open_job: Callable[..., Any], training: dict[str, Any]) -> None:
-    plain = open_job(**training)
+def test_samples_do_not_change_the_training(
+    open_job: Callable[..., Any], train_plainly: Callable[..., Result], training: dict[str, Any]
+) -> None:
     sampled = open_job(**PROMPTS, validationSteps=1, **training)
 
-    plain.train()
+    losses, weights = train_plainly(**training)
     sampled.train()
 
-    assert plain.losses == sampled.losses
-    assert len(plain.losses) == 4
-    assert same(plain.weights(), sampled.weights())
+    assert losses == sampled.losses
+    assert len(losses) == 4
+    assert same(weights, sampled.weights())
 
 
 def test_samples_are_stored_and_announced_as_soon_as_they_exist(
@@ -67,8 +92,16 @@ def test_progress_moves_while_samples_are_generated(
     monkeypatch.setattr(progress_module, "MIN_INTERVAL_SECONDS", 0.0)
     monkeypatch.setattr(sdxl, "VALIDATION_STEPS", VALIDATION_STEPS)
     job = open_job(**PROMPTS, validationSteps=2, heldOutPhotos=1, evaluationSteps=2)
+    send = job.sender.send
 
-    job.train()
+    def send_until_the_next_step(event: ProgressEvent) -> None:
+        send(event)
+        if (event.stage, event.step) == ("Training", 3):
+            job.context.stop_signal.requested = True
+
+    job.sender.send = send_until_the_next_step
+    with pytest.raises(InterruptedRunError):
+        job.train()
 
     percentages = [
         event.progress_percentage for event in job.sender.events if (event.stage, event.step) == ("Training", 2)
@@ -146,9 +179,10 @@ def test_models_are_in_training_mode_again_after_samples(open_job: Callable[...,
 
 
 @pytest.mark.parametrize("fault", [None, torch.OutOfMemoryError("CUDA out of memory.")], ids=["NaN", "memory"])
-def test_a_failing_sample_does_not_fail_the_training(open_job: Callable[..., Any], fault: Exception | None) -> None:
-    job, plain = open_job(**PROMPTS, validationSteps=2), open_job()
-    images = []
+def test_a_failing_sample_does_not_fail_the_training(
+    open_job: Callable[..., Any], train_plainly: Callable[..., Result], fault: Exception | None
+) -> None:
+    job, images = open_job(**PROMPTS, validationSteps=2), []
 
     def spoil_the_first(decoder: torch.nn.Module, inputs: Any, pixels: torch.Tensor) -> torch.Tensor:
         images.append(decoder)
@@ -161,12 +195,11 @@ def test_a_failing_sample_does_not_fail_the_training(open_job: Callable[..., Any
     job.session.pipeline.vae.decoder.register_forward_hook(spoil_the_first)
 
     result = job.train()
-    plain.train()
 
     assert job.remarks == ["SamplesLeftOut"]
     assert "a-job-step-00002-0.png" not in result.samples
     assert {"a-job-step-00002-1.png", "a-job-step-00004-0.png"} < set(result.samples)
-    assert job.losses == plain.losses
+    assert job.losses == train_plainly()[0]
     assert "a-job-samples.png" in [path.name for path in result.files]
 
 
@@ -193,10 +226,10 @@ def test_samples_wait_while_storage_is_down(
 
 
 def test_a_stop_during_samples_saves_a_checkpoint_and_the_next_run_makes_up_for_them(
-    open_job: Callable[..., Any], stored: Callable[[str], list[str]]
+    open_job: Callable[..., Any], train_plainly: Callable[..., Result], stored: Callable[[str], list[str]]
 ) -> None:
     settings = {**PROMPTS, "validationSteps": 2, "checkpointSteps": 0}
-    plain, stopped = open_job(**settings), open_job(**settings)
+    stopped = open_job(**settings)
     keep_alive = stopped.session.progress.keep_alive
 
     def stop(work: float) -> None:
@@ -211,10 +244,10 @@ def test_a_stop_during_samples_saves_a_checkpoint_and_the_next_run_makes_up_for_
     assert stored(f"{stopped.prefix}samples/") == []
     resumed = open_job(uid=stopped.context.document.uid, **settings)
     result = resumed.train()
-    plain.train()
+    losses, weights = train_plainly()
     assert len(result.samples) == 4
-    assert stopped.losses + resumed.losses == plain.losses
-    assert same(resumed.weights(), plain.weights())
+    assert stopped.losses + resumed.losses == losses
+    assert same(resumed.weights(), weights)
 
 
 def test_a_sample_of_an_earlier_run_is_kept_and_shown_on_the_sheet(
