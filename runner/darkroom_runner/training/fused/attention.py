@@ -1,7 +1,7 @@
 """An attention layer with LoRA adapters, its normalisation and its residual connection as one autograd function.
 
 Of a U-Net, or of a CLIP text encoder: there with biases, and causal. It keeps its input, queries, keys, values, the
-attended values and, of wide layers, their products with `lora_A`.
+attended values and, of narrow layers, W' or, of wide ones, their products with `lora_A`.
 """
 
 from collections.abc import Sequence
@@ -16,8 +16,8 @@ from darkroom_runner.lora.adapters import ADAPTER
 from darkroom_runner.training.fused.norms import LayerNorm
 from darkroom_runner.training.fused.projections import Projections, Weights
 
-_flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-_flash_backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
+_flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.default
+_flash_backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward.default
 """What `scaled_dot_product_attention` calls on the CPU; checked against it in tests."""
 
 
@@ -152,20 +152,19 @@ class _FusedAttention(torch.autograd.Function):
         attended, sums = _flash(query, key, value, 0.0, weights.causal)
         [result], of_joined = output.forward(_join_heads(attended))
         inner = [each for _, each in done]
-        ctx.save_for_backward(x, context, index, query, key, value, attended, sums, *adapters, *inner, of_joined)
-        ctx.norm, ctx.weights, ctx.scale = norm, weights, scale
+        ctx.save_for_backward(x, context, index, query, key, value, attended, sums, *inner, of_joined)
+        ctx.norm, ctx.heads, ctx.causal, ctx.projections = norm, weights.heads, weights.causal, (sources, output)
         return result.view(x.shape).add_(x)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[Any, ...]:
-        x, context, index, query, key, value, attended, sums, *others = ctx.saved_tensors
-        *inner, of_joined = others[8:]
-        sources, output = ctx.weights.projections(others[:8], ctx.scale)
+        x, context, index, query, key, value, attended, sums, *inner, of_joined = ctx.saved_tensors
+        sources, output = ctx.projections
         by_result = gradient.reshape(-1, gradient.shape[-1])
         joined, of_output = output.backward([by_result], _join_heads(attended), of_joined)
-        split = _split_heads(joined, len(x), ctx.weights.heads)
-        by_query, *by_context = _flash_backward(split, query, key, value, attended, sums, 0.0, ctx.weights.causal)
+        split = _split_heads(joined, len(x), ctx.heads)
+        by_query, *by_context = _flash_backward(split, query, key, value, attended, sums, 0.0, ctx.causal)
         if index is not None:
             by_context = [_sum_by(index, each, len(context)) for each in by_context]
         gradients, of_inputs, of_adapters = [_join_heads(each) for each in (by_query, *by_context)], [], []
@@ -200,7 +199,7 @@ def _sum_by(index: torch.Tensor, gradient: torch.Tensor, count: int) -> torch.Te
 
 def _split_heads(rows: torch.Tensor, batch: int, heads: int) -> torch.Tensor:
     """[b n, d] to [b, heads, n, d / heads]"""
-    return rows.unflatten(0, (batch, -1)).unflatten(2, (heads, -1)).transpose(1, 2)
+    return rows.view(batch, len(rows) // batch, heads, -1).transpose(1, 2)
 
 
 def _join_heads(split: torch.Tensor) -> torch.Tensor:
