@@ -14,6 +14,7 @@ from diffusers.optimization import get_scheduler
 from darkroom_contract.specs.training import Training
 from darkroom_contract.specs.training_choices import Optimizer
 from darkroom_runner.run.optional_libraries import reveal
+from darkroom_runner.training.flat_adamw import FlatAdamW
 
 Parameters = Mapping[str, torch.nn.Parameter]
 
@@ -132,6 +133,8 @@ def _build(parameters: list[torch.nn.Parameter], training: Training, rate: float
 def _create(parameters: list[torch.nn.Parameter], training: Training, rate: float) -> torch.optim.Optimizer:
     match training.optimizer:
         case Optimizer.ADAMW:
+            if all((each.device.type, each.dtype) == ("cpu", torch.float32) for each in parameters):
+                return FlatAdamW(parameters, lr=rate, weight_decay=_WEIGHT_DECAY)
             # Fused: updates hundreds of small matrices in one call.
             return torch.optim.AdamW(parameters, lr=rate, weight_decay=_WEIGHT_DECAY, fused=True)
         case Optimizer.ADAMW_8BIT:

@@ -110,7 +110,7 @@ class TrainingSession:
             load_initial_lora(self.pipeline, self.adapters, initial.path, initial.name)
         prompt_encoder = open_prompt_encoder(self.pipeline, self.device, self.spec.training, data.all_concepts)
         self._prepare_device(prompt_encoder, data)
-        fused = fuse_layers(self.pipeline.unet)
+        fused = fuse_layers(self.pipeline.unet, *(getattr(self.pipeline, name) for name in TEXT_ENCODERS))
         unet, training = self.pipeline.unet, self.spec.training
         index = fused.takes_text_index
         trainer = Trainer(unet, prompt_encoder, diffusion_loss, training, self.device, self._save_memory, index)

@@ -1,4 +1,5 @@
-"""Parts of the U-Net as single autograd functions on the CPU: the same mathematics in fewer operations and less memory.
+"""Parts of the U-Net and the text encoders as single autograd functions on the CPU: the same mathematics, in fewer
+operations and less memory.
 
 diffusers and peft run a transformer layer as about 80 operations, of which autograd records each with its inputs. For
 small models that takes longer than the arithmetic; for large ones it keeps tensors that cost little to compute again.

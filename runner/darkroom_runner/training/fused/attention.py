@@ -1,6 +1,7 @@
 """An attention layer with LoRA adapters, its normalisation and its residual connection as one autograd function.
 
-It keeps its input, queries, keys, values, the attended values and, of wide layers, their products with `lora_A`.
+Of a U-Net, or of a CLIP text encoder: there with biases, and causal. It keeps its input, queries, keys, values, the
+attended values and, of narrow layers, W' or, of wide ones, their products with `lora_A`.
 """
 
 from collections.abc import Sequence
@@ -15,14 +16,14 @@ from darkroom_runner.lora.adapters import ADAPTER
 from darkroom_runner.training.fused.norms import LayerNorm
 from darkroom_runner.training.fused.projections import Projections, Weights
 
-_flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-_flash_backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
+_flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.default
+_flash_backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward.default
 """What `scaled_dot_product_attention` calls on the CPU; checked against it in tests."""
 
 
 def can_fuse(layer: Any) -> bool:
-    """Not layers with dropout, DoRA, norms or masks of their own, or with adapters of several ranks."""
-    projections = _projections(layer)
+    """Attention of a U-Net. Not layers with norms or masks of their own, or what `can_fuse_projections` refuses."""
+    given = projections(layer)
     special = (
         layer.spatial_norm,
         layer.group_norm,
@@ -32,10 +33,7 @@ def can_fuse(layer: Any) -> bool:
         layer.added_kv_proj_dim,
     )
     return (
-        all(isinstance(each, AdaptedLinear) and _is_plain(each) for each in projections)
-        and len({(each.r[ADAPTER], each.scaling[ADAPTER]) for each in projections}) == 1
-        and all(each.base_layer.bias is None for each in projections[:3])
-        and projections[3].base_layer.bias is not None
+        can_fuse_projections(given)
         and not any(special)
         and not layer.residual_connection
         and layer.rescale_output_factor == 1.0
@@ -43,11 +41,24 @@ def can_fuse(layer: Any) -> bool:
     )
 
 
-def adapters_are_active(layer: Any) -> bool:
-    """Whether the layer computes with its adapters now, as the fused function does."""
-    return not any(
-        each.disable_adapters or each.merged or each.active_adapters != [ADAPTER] for each in _projections(layer)
+def can_fuse_projections(given: Sequence[Any]) -> bool:
+    """Those of queries, keys, values and output. Not with dropout, DoRA, or adapters of several ranks."""
+    return (
+        all(isinstance(each, AdaptedLinear) and _is_plain(each) for each in given)
+        and len({(each.r[ADAPTER], each.scaling[ADAPTER]) for each in given}) == 1
+        and len({each.base_layer.bias is None for each in given[:3]}) == 1
+        and given[3].base_layer.bias is not None
     )
+
+
+def adapters_are_active(given: Sequence[Any]) -> bool:
+    """Whether the projections compute with their adapters now, as the fused function does."""
+    return not any(each.disable_adapters or each.merged or each.active_adapters != [ADAPTER] for each in given)
+
+
+def projections(layer: Any) -> tuple[Any, ...]:
+    """Of queries, keys, values and output, of a U-Net's layer."""
+    return (layer.to_q, layer.to_k, layer.to_v, layer.to_out[0])
 
 
 @dataclass(frozen=True)
@@ -57,16 +68,14 @@ class AttentionWeights:
     sources: tuple[Weights, ...]
     """By input: of queries, keys and values; in cross-attention of queries, and of keys and values."""
     output: Weights
-    bias: torch.Tensor
-    """Of the output."""
     heads: int
+    causal: bool = False
+    """Whether a token attends only to itself and those before it."""
 
     @classmethod
-    def of(cls, layer: Any, has_context: bool) -> "AttentionWeights":
-        *sources, output = (each.base_layer.weight.detach() for each in _projections(layer))
-        by_input = (sources[:1], sources[1:]) if has_context else (sources,)
-        bias = layer.to_out[0].base_layer.bias.detach()
-        return cls(tuple(Weights(tuple(each)) for each in by_input), Weights((output,)), bias, layer.heads)
+    def of(cls, given: Sequence[Any], heads: int, has_context: bool, causal: bool = False) -> "AttentionWeights":
+        by_input = (given[:1], given[1:3]) if has_context else (given[:3],)
+        return cls(tuple(map(_frozen, by_input)), _frozen(given[3:]), heads, causal)
 
     def projections(self, adapters: Sequence[torch.Tensor], scale: float) -> tuple[list[Projections], Projections]:
         """Those of each input, and of the attended values. `adapters` has A and B of each layer in turn."""
@@ -81,20 +90,19 @@ class AttentionWeights:
 
 
 def attend(
-    layer: Any,
+    given: Sequence[Any],
     weights: AttentionWeights,
     norm: LayerNorm,
     x: torch.Tensor,
     context: torch.Tensor | None = None,
     index: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """x + attention(norm(x)) for x [b, n, d]. Cross-attention: to a context [b, m, c].
+    """x + attention(norm(x)) for x [b, n, d] and `given` projections. Cross-attention: to a context [b, m, c].
 
     With `index` [b], `context` has the distinct contexts; keys and values are computed once of each.
     """
-    projections = _projections(layer)
-    adapters = [part[ADAPTER].weight for each in projections for part in (each.lora_A, each.lora_B)]
-    scale = projections[0].scaling[ADAPTER]
+    adapters = [part[ADAPTER].weight for each in given for part in (each.lora_A, each.lora_B)]
+    scale = given[0].scaling[ADAPTER]
     result: torch.Tensor = _FusedAttention.apply(x, context, index, norm, weights, scale, *adapters)
     return result
 
@@ -111,8 +119,10 @@ def _is_plain(layer: Any) -> bool:
     )
 
 
-def _projections(layer: Any) -> tuple[Any, ...]:
-    return (layer.to_q, layer.to_k, layer.to_v, layer.to_out[0])
+def _frozen(given: Sequence[Any]) -> Weights:
+    layers = [each.base_layer for each in given]
+    biases = tuple(each.bias.detach() for each in layers if each.bias is not None)
+    return Weights(tuple(each.weight.detach() for each in layers), biases or None)
 
 
 class _FusedAttention(torch.autograd.Function):
@@ -139,23 +149,22 @@ class _FusedAttention(torch.autograd.Function):
         key, value = (_split_heads(each, contexts, weights.heads) for each in by_context)
         if index is not None:
             key, value = key[index], value[index]
-        attended, sums = _flash(query, key, value)
+        attended, sums = _flash(query, key, value, 0.0, weights.causal)
         [result], of_joined = output.forward(_join_heads(attended))
         inner = [each for _, each in done]
-        ctx.save_for_backward(x, context, index, query, key, value, attended, sums, *adapters, *inner, of_joined)
-        ctx.norm, ctx.weights, ctx.scale = norm, weights, scale
-        return result.add_(weights.bias).view(x.shape).add_(x)
+        ctx.save_for_backward(x, context, index, query, key, value, attended, sums, *inner, of_joined)
+        ctx.norm, ctx.heads, ctx.causal, ctx.projections = norm, weights.heads, weights.causal, (sources, output)
+        return result.view(x.shape).add_(x)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[Any, ...]:
-        x, context, index, query, key, value, attended, sums, *others = ctx.saved_tensors
-        *inner, of_joined = others[8:]
-        sources, output = ctx.weights.projections(others[:8], ctx.scale)
+        x, context, index, query, key, value, attended, sums, *inner, of_joined = ctx.saved_tensors
+        sources, output = ctx.projections
         by_result = gradient.reshape(-1, gradient.shape[-1])
         joined, of_output = output.backward([by_result], _join_heads(attended), of_joined)
-        split = _split_heads(joined, len(x), ctx.weights.heads)
-        by_query, *by_context = _flash_backward(split, query, key, value, attended, sums, 0.0, False)
+        split = _split_heads(joined, len(x), ctx.heads)
+        by_query, *by_context = _flash_backward(split, query, key, value, attended, sums, 0.0, ctx.causal)
         if index is not None:
             by_context = [_sum_by(index, each, len(context)) for each in by_context]
         gradients, of_inputs, of_adapters = [_join_heads(each) for each in (by_query, *by_context)], [], []
@@ -190,7 +199,7 @@ def _sum_by(index: torch.Tensor, gradient: torch.Tensor, count: int) -> torch.Te
 
 def _split_heads(rows: torch.Tensor, batch: int, heads: int) -> torch.Tensor:
     """[b n, d] to [b, heads, n, d / heads]"""
-    return rows.unflatten(0, (batch, -1)).unflatten(2, (heads, -1)).transpose(1, 2)
+    return rows.view(batch, len(rows) // batch, heads, -1).transpose(1, 2)
 
 
 def _join_heads(split: torch.Tensor) -> torch.Tensor:

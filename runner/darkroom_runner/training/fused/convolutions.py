@@ -79,13 +79,16 @@ class Convolution:
             mirrored = self.weight.flip(2, 3).transpose(0, 1).contiguous()
             of_output = [len(x), len(self.weight), *x.shape[2:]]
             for weight, shape in ((self.weight, list(x.shape)), (mirrored, of_output)):
-                self._packed.append(_mkldnn._reorder_convolution_weight(weight, [1, 1], [1, 1], [1, 1], 1, shape))
+                self._packed.append(
+                    _mkldnn._reorder_convolution_weight.default(weight, [1, 1], [1, 1], [1, 1], 1, shape)
+                )
         return self._packed
 
 
 def _convolve(x: torch.Tensor, packed: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
     """A 3x3 convolution, channels last."""
-    result: torch.Tensor = _mkldnn._convolution_pointwise(x, packed, bias, [1, 1], [1, 1], [1, 1], 1, "none", [], "")
+    convolve = _mkldnn._convolution_pointwise.default
+    result: torch.Tensor = convolve(x, packed, bias, [1, 1], [1, 1], [1, 1], 1, "none", [], "")
     return result
 
 

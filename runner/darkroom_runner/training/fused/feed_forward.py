@@ -18,7 +18,7 @@ def can_fuse(layer: Any) -> bool:
     """Not layers with dropout or adapters."""
     if len(layer.net) != 3 or type(layer.net[0]) is not GEGLU or layer.net[1].p != 0.0:
         return False
-    return all(_is_plain(each) for each in (layer.net[0].proj, layer.net[2]))
+    return all(is_plain(each) for each in (layer.net[0].proj, layer.net[2]))
 
 
 def feed_forward(layer: Any, norm: LayerNorm, x: torch.Tensor) -> torch.Tensor:
@@ -28,7 +28,8 @@ def feed_forward(layer: Any, norm: LayerNorm, x: torch.Tensor) -> torch.Tensor:
     return result
 
 
-def _is_plain(linear: Any) -> bool:
+def is_plain(linear: Any) -> bool:
+    """A frozen linear layer with bias, in float32 on the CPU."""
     return (
         type(linear) is torch.nn.Linear
         and linear.bias is not None

@@ -1,5 +1,5 @@
 """Which parts of a U-Net are fused: attention and feed-forward layers of its transformers, its residual blocks, and the
-convolutions after upsampling.
+convolutions after upsampling. And its text encoders, if they are trained.
 
 Called by `session` before the first step. What can't be fused computes as before, and so does a call with arguments
 that the fused functions do not know.
@@ -16,12 +16,13 @@ from diffusers.models.attention import BasicTransformerBlock
 from diffusers.models.resnet import ResnetBlock2D
 from diffusers.models.upsampling import Upsample2D
 
-from darkroom_runner.training.fused import attention, convolutions, feed_forward, resnet, transformer
+from darkroom_runner.training.fused import attention, convolutions, feed_forward, resnet, text_encoder, transformer
 from darkroom_runner.training.fused.attention import AttentionWeights
 from darkroom_runner.training.fused.convolutions import Convolution, FrozenConvolution
 from darkroom_runner.training.fused.norms import LayerNorm
 
 ATTENTION, FEED_FORWARD, RESNET, CONVOLUTION = "attention", "feed-forward", "resnet", "convolution"
+TEXT_ENCODER = "text encoder"
 
 
 TEXT_INDEX = "text_index"
@@ -30,7 +31,7 @@ TEXT_INDEX = "text_index"
 
 @dataclass(frozen=True)
 class Fused:
-    """What is fused of a U-Net."""
+    """What is fused of a U-Net and its text encoders."""
 
     counts: Counter[str]
     """Number of parts by kind."""
@@ -45,8 +46,8 @@ class Fused:
             delattr(module, method)
 
 
-def fuse_layers(unet: torch.nn.Module) -> Fused:
-    """Fuse what can be fused of a U-Net on the CPU."""
+def fuse_layers(unet: torch.nn.Module, *text_encoders: torch.nn.Module) -> Fused:
+    """Fuse what can be fused of a U-Net and of trained text encoders on the CPU."""
     fused: Counter[str] = Counter()
     replaced: list[tuple[torch.nn.Module, str]] = []
     blocks = [each for each in unet.modules() if isinstance(each, BasicTransformerBlock)]
@@ -68,6 +69,10 @@ def fuse_layers(unet: torch.nn.Module) -> Fused:
         elif transformer.can_fuse(module):
             transformer.fuse(module)
             replaced.append((module, transformer.OUTPUT))
+    for encoder in filter(text_encoder.can_fuse, text_encoders):
+        text_encoder.fuse(encoder)
+        fused[TEXT_ENCODER] += 1
+        replaced.append((encoder, "forward"))
     return Fused(fused, all(_is_plain(each) for each in blocks), tuple(replaced))
 
 
@@ -82,7 +87,9 @@ class _Parts:
     @classmethod
     def of(cls, block: Any) -> "_Parts":
         self_attention, cross_attention = (
-            AttentionWeights.of(layer, has_context) if attention.can_fuse(layer) else None
+            AttentionWeights.of(attention.projections(layer), layer.heads, has_context)
+            if attention.can_fuse(layer)
+            else None
             for layer, has_context in ((block.attn1, False), (block.attn2, True))
         )
         return cls(self_attention, cross_attention, feed_forward.can_fuse(block.ff))
@@ -148,8 +155,8 @@ def _attend(
     index: torch.Tensor | None,
     weights: AttentionWeights | None,
 ) -> torch.Tensor:
-    if weights is not None and attention.adapters_are_active(layer):
-        return attention.attend(layer, weights, _norm(norm), x, context, index)
+    if weights is not None and attention.adapters_are_active(projections := attention.projections(layer)):
+        return attention.attend(projections, weights, _norm(norm), x, context, index)
     each_context = context if context is None or index is None else context[index]
     return x + layer(norm(x), each_context)
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import torch
 
-_layer_norm_backward = torch.ops.aten.native_layer_norm_backward
-_group_norm_backward = torch.ops.aten.native_group_norm_backward
+_layer_norm_backward = torch.ops.aten.native_layer_norm_backward.default
+_group_norm_backward = torch.ops.aten.native_group_norm_backward.default
 _silu_backward = torch.ops.aten.silu_backward.grad_input
 
 

@@ -25,6 +25,15 @@ class Weights:
 
     each: Tensors
     """[out, in] each."""
+    biases: Tensors | None = None
+    """[out] each."""
+
+    @cached_property
+    def bias(self) -> torch.Tensor | None:
+        """[sum of out]"""
+        if self.biases is None:
+            return None
+        return self.biases[0] if len(self.biases) == 1 else torch.cat(self.biases)
 
     @cached_property
     def joined(self) -> torch.Tensor | None:
@@ -36,7 +45,7 @@ class Weights:
 
 @dataclass(frozen=True)
 class Projections:
-    """Layers without bias, with adapters of one rank."""
+    """Layers with adapters of one rank."""
 
     weights: Weights
     a: Tensors
@@ -48,12 +57,9 @@ class Projections:
     def forward(self, rows: torch.Tensor) -> tuple[Tensors, torch.Tensor | None]:
         """For rows [n, in] the outputs [n, out], and the products with A that `backward` needs of wide layers."""
         if self._is_narrow:
-            return (rows @ self._merged.T).split(self._sizes, dim=1), None
-        inner, joined = rows @ self._joined_a.T, self.weights.joined
-        if joined is None:
-            outputs = tuple(rows @ each.T for each in self.weights.each)
-        else:
-            outputs = (rows @ joined.T).split(self._sizes, dim=1)
+            return self._split(_linear(rows, self._merged, self.weights.bias)), None
+        inner = rows @ self._joined_a.T
+        outputs = self._without_adapters(rows)
         for output, product, b in zip(outputs, self._by_layer(inner), self.b, strict=True):
             output.addmm_(product, b.T, alpha=self.scale)
         return outputs, inner
@@ -74,6 +80,16 @@ class Projections:
             for gradient, product in zip(gradients, self._by_layer(inner), strict=True)
         ]
         return of_rows, _in_turn(of_a, of_b)
+
+    def _without_adapters(self, rows: torch.Tensor) -> Tensors:
+        weights = self.weights
+        if weights.joined is not None:
+            return self._split(_linear(rows, weights.joined, weights.bias))
+        biases = weights.biases or (None,) * len(weights.each)
+        return tuple(_linear(rows, each, bias) for each, bias in zip(weights.each, biases, strict=True))
+
+    def _split(self, outputs: torch.Tensor) -> Tensors:
+        return (outputs,) if len(self.a) == 1 else outputs.split([len(each) for each in self.weights.each], dim=1)
 
     @cached_property
     def _is_narrow(self) -> bool:
@@ -120,12 +136,12 @@ class Projections:
         """[layers x rank, in]"""
         return self.a[0] if len(self.a) == 1 else torch.cat(self.a)
 
-    @property
-    def _sizes(self) -> list[int]:
-        return [len(each) for each in self.weights.each]
-
     def _by_layer(self, inner: torch.Tensor) -> Tensors:
         return inner.chunk(len(self.a), dim=1)
+
+
+def _linear(rows: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+    return rows @ weight.T if bias is None else torch.addmm(bias, rows, weight.T)
 
 
 def _join(gradients: Sequence[torch.Tensor]) -> torch.Tensor:

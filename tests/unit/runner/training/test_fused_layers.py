@@ -256,7 +256,7 @@ def test_a_training_has_the_same_losses_with_and_without(
 ) -> None:
     losses = []
     nothing = Fused(Counter(), takes_text_index=False)
-    for fuse in (fuse_layers, lambda unet: nothing):
+    for fuse in (fuse_layers, lambda *models: nothing):
         monkeypatch.setattr(session_module, "fuse_layers", fuse)
         seen: list[float] = []
         session = open_training(max_steps=8, **training)
