@@ -203,7 +203,10 @@ def _from_pretrained(
 ) -> Any:
     import diffusers
 
+    from darkroom_runner.models.meta_tensors import light_meta_tensors
+
     kind = getattr(diffusers, model.pipeline)
     # The invisible watermark needs another package and would change every image.
     extra = {"add_watermarker": False} if model.pipeline == SDXL else {}
-    return kind.from_pretrained(folder, dtype=dtype, variant=variant, use_safetensors=True, **extra, **settings)
+    with light_meta_tensors():
+        return kind.from_pretrained(folder, dtype=dtype, variant=variant, use_safetensors=True, **extra, **settings)

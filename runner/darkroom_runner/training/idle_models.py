@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from darkroom_runner.models.device import Device, free_memory
+from darkroom_runner.models.meta_tensors import light_meta_tensors
 
 
 class IdleModels:
@@ -58,7 +59,8 @@ class IdleModels:
         dropped = getattr(self._pipeline, name)
         folder = Path(self._pipeline.name_or_path) / name
         variant = None if any(not each.name.endswith(".fp16.safetensors") for each in _weights(folder)) else "fp16"
-        fresh = type(dropped).from_pretrained(folder, dtype=dropped.dtype, variant=variant, use_safetensors=True)
+        with light_meta_tensors():
+            fresh = type(dropped).from_pretrained(folder, dtype=dropped.dtype, variant=variant, use_safetensors=True)
         setattr(self._pipeline, name, fresh.requires_grad_(False).eval())
 
 

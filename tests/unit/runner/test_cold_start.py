@@ -16,6 +16,7 @@ from darkroom_runner.tasks.generate import IMAGE_LIBRARIES
 HEAVY = ("torch", "diffusers", "transformers", "peft", "av", "redis")
 NEEDLESS = (
     *("torch._dynamo", "torch._inductor", "torch.distributed.fsdp", "torch.distributed.tensor", "torch.onnx"),
+    *("torch.fx.experimental.symbolic_shapes", "sympy", "mpmath", "networkx"),
     *("bitsandbytes", "torchao", "triton", "prodigyopt", "scipy", "sklearn", "pandas", "matplotlib", "torchvision"),
     *("tensorflow", "tensorboard", "wandb", "onnx", "onnxruntime", "sentencepiece", "kernels", "av", "c2pa"),
     *("diffusers.pipelines.flux", "diffusers.pipelines.stable_diffusion", "darkroom_runner.tasks.train"),

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 from support.forking_interpreter import forking_interpreter
+from support.runner_photos import draw_photo
+from support.runner_processes import SDXL_NAME
 
 IMPORT = """
 import sys
@@ -21,6 +23,17 @@ with unused_parts_hidden():
     import diffusers.pipelines.stable_video_diffusion.pipeline_stable_video_diffusion
 """
 """With torchvision, which may be installed here, nothing would be hidden."""
+SMALL_TRAINING = {
+    "modelId": "my-dog",
+    "prompt": "a photo of sks dog",
+    "dataset": {"uri": "s3://bucket/photos/"},
+    "maxSteps": 1,
+    "training": {
+        "rank": 4,
+        "trainTextEncoders": True,
+        "priorPreservation": {"classPrompt": "a photo of a dog", "classImages": 1},
+    },
+}
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +47,36 @@ def test_pipelines_are_imported_without_them(output: Callable[[str], str]) -> No
     names = ("torch._dynamo", "torch.distributed.tensor", "torch.distributed.fsdp", "sympy")
 
     assert output(f"print([name for name in {names!r} if name in sys.modules])") == "[]"
+
+
+def test_training_imports_neither_the_compiler_nor_symbolic_shapes(
+    output: Callable[[str], str], model_root: Path, tmp_path: Path
+) -> None:
+    """Nor does what comes before it: loading the base model, class images, and encoding."""
+    draw_photo(1).save(tmp_path / "1.png")
+    names = ("torch._dynamo", "torch._inductor", "torch.fx.experimental.symbolic_shapes", "sympy")
+    code = f"""
+from pathlib import Path
+from darkroom_contract.plan import plan_training
+from darkroom_contract.specs.train_job import TrainJobSpec
+
+spec = TrainJobSpec.from_dict({SMALL_TRAINING!r})
+with unused_parts_hidden():
+    from darkroom_runner.models.pretrained import SDXL, find_pretrained
+    from darkroom_runner.run.progress import ProgressTracker
+    from darkroom_runner.run.progress_events import NullSender
+    from darkroom_runner.run.stop_signal import StopSignal
+    from darkroom_runner.training.dataset import check_photo
+    from darkroom_runner.training.session import open_session
+
+    model = find_pretrained({SDXL_NAME!r}, SDXL, Path({str(model_root)!r}))
+    photo = check_photo(Path({str(tmp_path / "1.png")!r}), "1.png")
+    session = open_session(model, spec, ProgressTracker(1, plan_training(spec), NullSender()), StopSignal())
+    session.train([photo])
+print([name for name in {names!r} if type(sys.modules.get(name)).__name__ == "module"])
+"""
+
+    assert output(code) == "[]"
 
 
 def test_nothing_is_hidden_where_cuda_is_available(output: Callable[[str], str]) -> None:
