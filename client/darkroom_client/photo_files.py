@@ -7,7 +7,8 @@ import mimetypes
 import os
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -90,16 +91,17 @@ def find_photos(paths: Iterable[Path | str]) -> PhotoFiles:
     skipped: list[Path] = []
     given = [Path(path) for path in paths]
     for path in given:
-        if path.is_dir():
-            listed = _files_of(path)
-            found += (each for each in listed if _is_usable(each))
-            skipped += (each for each in listed if not _is_usable(each))
-        elif path.exists() and not path.is_file():
-            raise InputError(f"{path} is neither a file nor a folder.")
-        elif path.is_file() and not _is_usable(path):
-            raise InputError(f"{path} is not a photo ({FORMAT_NAMES}), a caption (.txt) or a mask (.mask.png).")
-        else:
-            found.append(path)
+        with refusing_unusable(path):
+            if path.is_dir():
+                listed = _files_of(path)
+                found += (each for each in listed if _is_usable(each))
+                skipped += (each for each in listed if not _is_usable(each))
+            elif path.exists() and not path.is_file():
+                raise InputError(f"{path} is neither a file nor a folder.")
+            elif path.is_file() and not _is_usable(path):
+                raise InputError(f"{path} is not a photo ({FORMAT_NAMES}), a caption (.txt) or a mask (.mask.png).")
+            else:
+                found.append(path)
     for each in found:
         check_readable(each)
     files = PhotoFiles(tuple(PhotoFile(each, each.stat().st_size) for each in found), tuple(skipped))
@@ -110,10 +112,8 @@ def find_photos(paths: Iterable[Path | str]) -> PhotoFiles:
 
 
 def _files_of(folder: Path) -> list[Path]:
-    try:
+    with refusing_unusable(folder):
         return sorted(each for each in folder.iterdir() if each.is_file() and not is_hidden(each.name))
-    except OSError as error:
-        raise InputError(f"{folder} can't be read: {error.strerror}.") from error
 
 
 def _without_photos(given: Sequence[Path], skipped: Sequence[Path]) -> str:
@@ -162,16 +162,28 @@ def is_text(words: str) -> bool:
     return not any("\ud800" <= each <= "\udfff" for each in words)
 
 
-def check_readable(path: Path) -> None:
-    """That a file exists and can be opened: better before anything is sent. Raises `InputError`."""
-    if path.is_dir():
-        raise InputError(f"{path} is a folder. Give a file.")
-    if not path.exists():
-        raise InputError(f"{path} does not exist.")
-    if not path.is_file():
-        raise InputError(f"{path} is not a file.")
+def check_readable(path: Path, *, may_be_pipe: bool = False) -> None:
+    """That a file exists and can be opened: better before anything is sent. Raises `InputError`.
+
+    What is sent is read more than once, which a pipe (`may_be_pipe`) does not allow."""
+    with refusing_unusable(path):
+        if path.is_dir():
+            raise InputError(f"{path} is a folder. Give a file.")
+        if not path.exists():
+            raise InputError(f"{path} does not exist.")
+        if not path.is_file() and not may_be_pipe:
+            raise InputError(f"{path} is not a file.")
     if not os.access(path, os.R_OK):
         raise InputError(f"{path} can't be read: you have no permission.")
+
+
+@contextmanager
+def refusing_unusable(path: Path) -> Iterator[None]:
+    """Turns what the system says of a path, such as that it is too long, into an `InputError`."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{path} can't be read: {error.strerror}.") from error
 
 
 def check_name(path: Path) -> None:

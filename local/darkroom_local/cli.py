@@ -18,7 +18,7 @@ from darkroom_contract.specs.job import MAX_SECONDS
 from darkroom_contract.specs.train_job import MAX_STEPS
 from darkroom_gateway.settings import BusyPolicy
 from darkroom_local.cluster.temporary import TemporaryClusterOptions
-from darkroom_local.command_parser import CommandParser, path
+from darkroom_local.command_parser import CommandParser, file, path
 from darkroom_local.demo.demo import run_demo
 from darkroom_local.errors import LocalError
 from darkroom_local.node.__main__ import main as node_main
@@ -107,7 +107,7 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_shared(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--kubeconfig", type=path, help="use this existing API server instead of the embedded one")
+    parser.add_argument("--kubeconfig", type=file, help="use this existing API server instead of the embedded one")
     parser.add_argument("--namespace", type=_namespace, help="namespace of the jobs (default: the kubeconfig's)")
     parser.add_argument("--models", type=path, help="folder of base models (default: models/ of the source checkout)")
 

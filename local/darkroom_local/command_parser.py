@@ -56,3 +56,10 @@ def path(text: str) -> Path:
     if not text:
         raise ArgumentTypeError("the path is empty. For this folder write a dot: .")
     return Path(text)
+
+
+def file(text: str) -> Path:
+    """An argparse type: the path of a file."""
+    if not text:
+        raise ArgumentTypeError("the path is empty. Give a file")
+    return Path(text)

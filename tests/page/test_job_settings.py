@@ -59,6 +59,12 @@ def test_setting_that_is_left_to_the_base_model_says_so(modules: Page) -> None:
     assert "Strength of the model" not in shown
 
 
+def test_details_of_pictures_without_a_seed_have_none(modules: Page) -> None:
+    job = generation(images={"count": 3})
+    del job["spec"]["images"]["seed"]
+    assert "Seed" not in main_settings(modules, job)
+
+
 def test_details_of_a_clip_have_its_own_seed_and_motion(modules: Page) -> None:
     job = generation(
         allowMotion=True,

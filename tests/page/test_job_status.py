@@ -70,11 +70,15 @@ def test_job_with_others_ahead_does_not_start_any_moment(modules: Page, position
     assert call(modules, "components/job_status.js", code, position, seconds) == [text, ""]
 
 
+def at(second: int) -> dict[str, str]:
+    return {"updated": f"2026-11-30T00:00:{second}Z"}
+
+
 _BAR = f"""(async () => {{
   {_JOB}
   const shown = [];
   for (const [percent, more] of given[0]) {{
-    const progress = {{ stage: "AStageOfALaterRunner", progress_percentage: percent }};
+    const progress = {{ stage: "AStageOfALaterRunner", progress_percentage: percent, updated: more.updated }};
     const shownJob = job(given[1], "Running", {{ attempts: 1, progress, ...more }});
     render(html`<${{m.ProgressBar}} job=${{shownJob}} />`, document.body);
     shown.push(Number(document.querySelector("[role=progressbar]").getAttribute("aria-valuenow")));
@@ -91,6 +95,8 @@ _BAR = f"""(async () => {{
         ("strange", [[20, {}], [None, {}], ["much", {}], [-3, {}], [300, {}]], [20, 20, 20, 20, 100]),
         ("again", [[80, {}], [10, {"attempts": 2}]], [80, 10]),
         ("suspended", [[80, {}], [80, {"status": "Suspended"}], [10, {}]], [80, 80, 10]),
+        ("replayed", [[20, at(20)], [80, at(10)], [5, at(15)], [21, at(25)]], [20, 20, 20, 21]),
+        ("of an earlier run", [[80, at(10)], [5, at(20)], [6, at(30)]], [80, 5, 6]),
     ],
 )
 def test_bar_moves_back_only_for_another_run(
@@ -98,6 +104,33 @@ def test_bar_moves_back_only_for_another_run(
 ) -> None:
     """A run that continues from a checkpoint has less than the one before."""
     assert call(modules, "components/job_status.js", _BAR, reports, name) == shown
+
+
+def test_new_run_does_not_begin_with_the_progress_of_the_run_before(modules: Page) -> None:
+    code = f"""(async () => {{
+      {_JOB}
+      const {{ addProgress, liveOf }} = await import("/js/live.js");
+      handleEvent("job", job("retried", "Running", {{ attempts: 1 }}));
+      addProgress("retried", {{ stage: "Training", progress_percentage: 80, updated: "2026-11-30T00:00:10Z" }});
+      handleEvent("job", job("retried", "Starting", {{ attempts: 2 }}));
+      return liveOf("retried").value.progress;
+    }})()"""
+    assert call(modules, "components/job_status.js", code) is None
+
+
+@pytest.mark.parametrize(("reported", "percent"), [(10, 30), (30, 20)])
+def test_newest_progress_is_shown(modules: Page, reported: int, percent: int) -> None:
+    """While Redis is lost, only the job has it."""
+    code = f"""(async () => {{
+      {_JOB}
+      const {{ addProgress }} = await import("/js/live.js");
+      const progress = {{ stage: "Training", progress_percentage: 30, updated: "2026-11-30T00:00:20Z" }};
+      const id = `newest-${{given[0]}}`;
+      addProgress(id, {{ stage: "Training", progress_percentage: 20, updated: `2026-11-30T00:00:${{given[0]}}Z` }});
+      render(html`<${{m.ProgressBar}} job=${{job(id, "Running", {{ attempts: 1, progress }})}} />`, document.body);
+      return Number(document.querySelector("[role=progressbar]").getAttribute("aria-valuenow"));
+    }})()"""
+    assert call(modules, "components/job_status.js", code, reported) == percent
 
 
 @pytest.mark.parametrize(

@@ -103,14 +103,7 @@ class _Follower:
             display.message("Connected again.")
         self._is_disconnected = isinstance(event, Disconnected) or (self._is_disconnected and isinstance(event, Warned))
         if isinstance(event, JobChanged):
-            self.job = event.job
-            self._terminal.record(event="job", job=event.job)
-            if not event.job.is_finished:
-                display.status(event.job)
-                if event.job.progress is not None and event.job.status is Status.RUNNING:
-                    self._show(event.job.progress, display)
-                if self._saver is not None:
-                    self._saver.save_finished(event.job)
+            self._change(event.job, display)
         elif isinstance(event, ProgressReported):
             # Previews are pictures for pages; a line of a script's input should not have 32 kB.
             self._terminal.record(event="progress", id=self.job.id, progress=event.progress, files=event.files)
@@ -122,6 +115,19 @@ class _Follower:
             display.message(f"{event.detail} {RECONNECTING}" if isinstance(event, Disconnected) else event.detail)
         elif isinstance(event, JobDeleted):
             self._terminal.record(event="deleted", id=event.job_id)
+
+    def _change(self, job: Job, display: Display) -> None:
+        if job.attempts > self.job.attempts:
+            self._newest = None  # A new run begins again, by the clock of its own node.
+        self.job = job
+        self._terminal.record(event="job", job=job)
+        if job.is_finished:
+            return
+        display.status(job)
+        if job.progress is not None and job.status is Status.RUNNING:
+            self._show(job.progress, display)
+        if self._saver is not None:
+            self._saver.save_finished(job)
 
     def _show(self, progress: Progress, display: Display) -> None:
         """The stream begins with the events of the past, and the job's own progress is a little behind the stream: what

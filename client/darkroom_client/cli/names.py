@@ -82,6 +82,13 @@ def path(text: str) -> Path:
     return Path(text)
 
 
+def file(text: str) -> Path:
+    """The path of a file."""
+    if not text:
+        raise ArgumentTypeError("the path is empty. Give a file")
+    return Path(text)
+
+
 def suggested_name(text: str) -> str | None:
     """`my-star` for `My Star`; None if nothing is left of the text."""
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()

@@ -1,7 +1,7 @@
 """The parser of `darkroom`. Imports no command: each names the function that runs it."""
 
 from argparse import SUPPRESS, Action, ArgumentParser, Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from shutil import get_terminal_size
 from textwrap import fill
@@ -50,15 +50,6 @@ class _Version(Action):
 
 class _Parser(SuggestingParser):
     """Its help lists the commands of other packages too."""
-
-    def parse_known_args(  # type: ignore[override]
-        self, args: Sequence[str] | None = None, namespace: Namespace | None = None
-    ) -> tuple[Namespace, list[str]]:
-        """An unknown option before the command is named: argparse would take its value for the command."""
-        first = next(iter(args or ()), "")
-        if first.startswith("-") and first.partition("=")[0] not in self._option_string_actions:
-            raise self._unknown(first)
-        return super().parse_known_args(args, namespace)
 
     def format_help(self) -> str:
         helps = {name: KNOWN[name].help if name in KNOWN else "" for name in plugin_names()}

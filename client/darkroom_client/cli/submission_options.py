@@ -114,7 +114,7 @@ def add_generate(parser: ArgumentParser) -> None:
     clip.add_argument(
         "--video", action=BooleanOptionalAction, help="also make a clip from the first image (default: no)"
     )
-    clip.add_argument("--video-image", type=names.path, metavar="FILE", help="picture that the clip starts from")
+    clip.add_argument("--video-image", type=names.file, metavar="FILE", help="picture that the clip starts from")
     result = parser.add_argument_group("progress and files")
     result.add_argument(
         "--output",
@@ -183,14 +183,14 @@ def _add_model_and_count(group: _ArgumentGroup) -> None:
 
 
 def _add_pictures(group: _ArgumentGroup) -> None:
-    group.add_argument("--image", type=names.path, metavar="FILE", help="picture that the prompt changes")
+    group.add_argument("--image", type=names.file, metavar="FILE", help="picture that the prompt changes")
     group.add_argument(
         "--strength",
         type=spec_values.SpecNumber("generate", "start_image.strength"),
         metavar="X",
         help="how much of the picture changes: 0.05 to 1 (default: 0.6)",
     )
-    group.add_argument("--mask", type=names.path, metavar="FILE", help="white where the picture is painted over")
+    group.add_argument("--mask", type=names.file, metavar="FILE", help="white where the picture is painted over")
 
 
 def _add_submission(parser: ArgumentParser) -> None:
@@ -210,4 +210,4 @@ def _add_submission(parser: ArgumentParser) -> None:
         metavar="FIELD=VALUE",
         help="set any field of the job's spec, such as training.captionDropout=0.1; may be repeated",
     )
-    group.add_argument("--spec", type=names.path, metavar="FILE", help="a spec as YAML or JSON; other options win")
+    group.add_argument("--spec", type=names.file, metavar="FILE", help="a spec as YAML or JSON; other options win")

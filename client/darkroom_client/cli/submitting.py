@@ -139,8 +139,8 @@ def generation_spec(options: Namespace) -> dict[str, Any]:
 
 
 def _loras(models: list[tuple[str, float | None]]) -> dict[str, Any]:
-    """One model by the short form, several as a list."""
-    if len(models) > 1:
+    """One model by the short form, which has no strength below 0; several as a list."""
+    if len(models) > 1 or any(scale is not None and scale < 0 for _, scale in models):
         return {"loras": [{"modelId": name, "scale": 1.0 if scale is None else scale} for name, scale in models]}
     return {} if not models else {"modelId": models[0][0], "loraScale": models[0][1]}
 
@@ -150,7 +150,7 @@ def read_spec(path: Path | None) -> dict[str, Any]:
         return {}
     import yaml
 
-    check_readable(path)
+    check_readable(path, may_be_pipe=True)
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -45,10 +45,24 @@ class SuggestingParser(ArgumentParser):
         self, args: Sequence[str] | None = None, namespace: Namespace | None = None
     ) -> tuple[Namespace, list[str]]:
         """Nothing stays unknown: the outer parser would not know whose option it was."""
+        if self._subparsers is not None:
+            self._refuse_unknown_before_command(args or ())
         found, unknown = super().parse_known_args(args, namespace)
         if unknown:
             raise self._unknown(unknown[0])
         return found, unknown
+
+    def _refuse_unknown_before_command(self, words: Sequence[str]) -> None:
+        """An option that argparse does not know would have its value taken for the command."""
+        rest = iter(words)
+        for word in rest:
+            if not word.startswith("-") or word == "--":
+                return
+            action = self._option_string_actions.get(word.partition("=")[0])
+            if action is None:
+                raise self._unknown(word)
+            if action.nargs is None and "=" not in word:
+                next(rest, None)
 
     def error(self, message: str) -> NoReturn:
         required = message.partition("are required: ")[2]

@@ -86,7 +86,8 @@ class ModelDeleter:
         prefixes = [each for uid in runs if self._storage.first_keys(each := saved_step_prefix(uid, step))]
         if not self._records.has(reference) and not prefixes:
             # Before the check for users: no job has to be deleted for a step that does not exist.
-            message = undeletable_step(model_id, step, steps) if runs or steps else no_model(model_id)
+            is_known = content is not None or runs or steps
+            message = undeletable_step(model_id, step, steps) if is_known else no_model(model_id)
             raise UnknownModelError(message, (FieldError("model_id", message, reference),))
         require_unused(model_id, jobs, self._storage.bucket, [saved_step_prefix(uid, step) for uid in runs])
         for each in prefixes:

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 import uvicorn
 
 from darkroom_contract.log_lines import set_up_log
-from darkroom_local.command_parser import CommandParser, path
+from darkroom_local.command_parser import CommandParser, file, path
 from darkroom_local.errors import LocalError
 from darkroom_local.kube.client import KubeClient
 from darkroom_local.kube.kubeconfig import Connection, read_kubeconfig
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = CommandParser(prog="darkroom node", description="Run the pods of one namespace as processes.")
-    parser.add_argument("--kubeconfig", type=path, required=True, help="kubeconfig of the API server")
+    parser.add_argument("--kubeconfig", type=file, required=True, help="kubeconfig of the API server")
     parser.add_argument("--namespace", help="namespace whose pods are run (default: the context's)")
     parser.add_argument(
         "--name",

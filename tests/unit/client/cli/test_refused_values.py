@@ -32,8 +32,8 @@ RULE = "use letters, digits, '.', '_' and '-', at most 63, with a letter or digi
         ((*TRAIN, "--base-model", "/models/sdxl"), "--base-model: '/models/sdxl' is not a base model: use owner/name"),
         ((*TRAIN, "--dataset", ""), "--dataset: '' is not a folder in object storage, such as s3://bucket/folder/."),
         ((*TRAIN, "--dataset", "s3://bucket/dogs/"), "Both PHOTOS and a dataset are given."),
-        ((*TRAIN, "--spec", ""), "--spec: the path is empty. For this folder write a dot: ."),
-        ((*TRAIN, "-o", ""), "--output: the path is empty."),
+        ((*TRAIN, "--spec", ""), "--spec: the path is empty. Give a file."),
+        ((*TRAIN, "-o", ""), "--output: the path is empty. For this folder write a dot: ."),
         (("train", "", "-m", "a", "-p", "b"), "PHOTOS: the path is empty."),
         (
             ("train", PHOTOS, "-p", "b", "-m", "My Star"),
@@ -64,7 +64,7 @@ RULE = "use letters, digits, '.', '_' and '-', at most 63, with a letter or digi
         ),
         (("generate", "a", "-m", "star:9"), "in 'star:9', '9' is not a number from -2 to 2."),
         (("generate", "a", "--follow", "--detach"), "--detach can't be used together with --follow."),
-        (("generate", "a", "--image", ""), "--image: the path is empty."),
+        (("generate", "a", "--image", ""), "--image: the path is empty. Give a file."),
         (("generate", "a", "--mask", "{photo}"), "--mask needs --image, the picture that is painted on."),
         (
             ("generate", "a", "--video-image", "{photo}"),
@@ -91,6 +91,10 @@ RULE = "use letters, digits, '.', '_' and '-', at most 63, with a letter or digi
         ),
         (("completion", "foo"), "SHELL: 'foo' is none of bash, zsh, fish."),
         (("--limit", "4"), "There is no option --limit."),
+        (("--gateway", "http://127.0.0.1", "--limit", "4", "jobs"), "There is no option --limit."),
+        (("models", "--limit", "4", "show", "star"), "models has no option --limit."),
+        (("train", "a" * 300, "-m", "a", "-p", "b"), "aaa can't be read: File name too long."),
+        (("generate", "a", "--image", "a" * 300), "aaa can't be read: File name too long."),
     ],
 )
 def test_value_that_can_not_be_right_is_refused_before_anything_is_sent(

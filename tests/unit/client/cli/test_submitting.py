@@ -1,6 +1,7 @@
 """`darkroom train` and `darkroom generate`: specs, progress, saved files, exit codes."""
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from support.scripted_gateway import ScriptedGateway, content, document, events,
 
 from darkroom_client import Job
 from darkroom_client.cli.saving import Saver
+from darkroom_contract.specs.generate_job import GenerateJobSpec
 
 from .conftest import Run
 
@@ -44,6 +46,29 @@ def test_training_prints_its_id(gateway: ScriptedGateway, run: Run, photos: Path
         "maxSteps": 300,
         "training": {"maskedLoss": {}, "rank": 8, "validationPrompts": ["sks dog, asleep"], "minSnrGamma": 5},
     }
+
+
+def test_spec_is_read_from_a_pipe(gateway: ScriptedGateway, run: Run) -> None:
+    """As in: --spec <(envsubst < spec.yaml)"""
+    gateway.script("POST", "/v1/generate-jobs", document(job(), 202))
+    reading, writing = os.pipe()
+    os.write(writing, b"images: {count: 3}")
+    os.close(writing)
+
+    assert run("generate", "a dog", "-d", "--spec", f"/dev/fd/{reading}").code == 0
+
+    os.close(reading)
+    assert gateway.requests[0].json == {"prompt": "a dog", "images": {"count": 3}}
+
+
+def test_model_with_a_strength_below_0_is_sent_in_the_form_that_allows_it(gateway: ScriptedGateway, run: Run) -> None:
+    gateway.script("POST", "/v1/generate-jobs", document(job(), 202))
+
+    assert run("generate", "a dog", "-d", "--model", "blur:-0.5").code == 0
+
+    sent = gateway.requests[0].json
+    assert sent == {"prompt": "a dog", "loras": [{"modelId": "blur", "scale": -0.5}]}
+    assert GenerateJobSpec.from_dict(sent).contradiction is None
 
 
 def test_spec_of_a_file_is_overridden_by_options(gateway: ScriptedGateway, run: Run, tmp_path: Path) -> None:
@@ -211,6 +236,21 @@ def test_progress_of_the_past_is_not_shown_again(gateway: ScriptedGateway, run: 
     done = run("job", "-f", "train-a")
 
     assert re.findall(r"train-a: (\d+)%", done.err) == ["40", "59"]
+
+
+def test_progress_of_another_run_is_shown_though_the_clock_of_its_node_is_behind(
+    gateway: ScriptedGateway, run: Run
+) -> None:
+    before = {"stage": "Training", "progress_percentage": 80.0, "updated": "2026-11-30T00:01:00Z"}
+    first, second = document(job(attempts=1, progress=before)), {"phase": "Running", "attempts": 2}
+    after = {"stage": "Encoding", "progress_percentage": 5.0, "updated": "2026-11-30T00:00:30Z"}
+    gateway.script("GET", "/v1/jobs/train-a", first, first, document(job(status="Succeeded", attempts=2)))
+    sent = events(("status", second, ""), ("progress", after, "1-0"), ("end", {"reason": "Succeeded"}, ""))
+    gateway.script("GET", "/v1/jobs/train-a/events", sent)
+
+    done = run("job", "-f", "train-a")
+
+    assert re.findall(r"train-a: (\d+)%", done.err) == ["80", "5"]
 
 
 @pytest.mark.parametrize(

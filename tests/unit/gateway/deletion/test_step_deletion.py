@@ -90,6 +90,13 @@ def test_step_of_a_model_in_use_is_kept(isolated: IsolatedNamespace, uid: str, k
     assert {*files} <= {*isolated.keys(run_prefix(uid))}
 
 
+def test_imported_model_has_no_saved_step_to_delete(isolated: IsolatedNamespace) -> None:
+    isolated.model("", source="dog.safetensors")
+
+    with pytest.raises(UnknownModelError, match="no saved step '200' of the model 'dog', so nothing was deleted"):
+        delete_step(isolated, "200")
+
+
 @pytest.mark.parametrize("saved", [[], ["200"]])
 def test_step_that_does_not_exist_is_unknown_while_its_model_is_in_use(
     isolated: IsolatedNamespace, uid: str, saved: list[str]

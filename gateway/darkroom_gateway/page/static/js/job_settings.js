@@ -114,7 +114,7 @@ function said(first, second) {
 function valueOf(job, values, path) {
   const [width, height] = [values.get("images.width"), values.get("images.height")];
   if (path === "images.width" && (width || height)) return `${width ?? height} × ${height ?? width}`;
-  if (path === "images.seed" && job.spec.images?.count > 1) return `${values.get(path)} to ${values.get(path) + job.spec.images.count - 1}`;
+  if (path === "images.seed" && values.has(path) && job.spec.images?.count > 1) return `${values.get(path)} to ${values.get(path) + job.spec.images.count - 1}`;
   if (values.has(path)) return inWords(values.get(path));
   const isUsed = job.kind === "TrainJob" || job.spec.images?.count !== 0;
   return isUsed ? (UNSET.get(path) ?? "") : "";

@@ -1,7 +1,7 @@
 /** The jobs that the page knows, by id: read from lists, kept current by events. And what can be done with them. */
 
 import { Problem, address, get, newIdempotencyKey, request, send } from "./api.js";
-import { addProgress, finishLive, forgetLive, isFollowed } from "./live.js";
+import { addProgress, beginRun, finishLive, forgetLive, isFollowed } from "./live.js";
 import { once } from "./once.js";
 import { computed, signal } from "./ui.js";
 
@@ -81,6 +81,7 @@ function put(all) {
     next.delete(job.id);
     next.set(job.id, withKnownLinks(job, before));
     if (isFinished(job)) finishLive(job.id);
+    else if (before && job.attempts > before.attempts) beginRun(job.id);
   }
   dropOldest(next);
   jobs.value = next;

@@ -57,6 +57,12 @@ export function finishLive(id) {
   else if (live.value.previews.size > 0) live.value = { ...live.value, previews: new Map() };
 }
 
+/** Drop the progress of the run before: the job has begun another. @param {string} id */
+export function beginRun(id) {
+  const live = known.get(id);
+  if (live) live.value = { ...live.value, progress: null };
+}
+
 /** @param {string} id */
 export function isFollowed(id) {
   return followed.has(id);

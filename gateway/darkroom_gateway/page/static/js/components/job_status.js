@@ -37,8 +37,10 @@ export function kindName(job) {
 /** The newest progress, from events or from the job. @param {Job} job */
 export function useProgress(job) {
   const { progress } = useValue(liveOf(job.id));
-  if (job.status !== "Running" && job.status !== "Starting") return job.progress;
-  return progress ?? job.progress;
+  if (!progress || (job.status !== "Running" && job.status !== "Starting")) return job.progress;
+  // Without Redis, only the job has it.
+  const isOlder = Date.parse(progress.updated ?? "") < Date.parse(job.progress?.updated ?? "");
+  return isOlder ? job.progress : progress;
 }
 
 /**
@@ -116,11 +118,14 @@ export function ProgressText({ job }) {
 /** Of runs, on a page that stays open. */
 const MOST_KEPT = 100;
 
-/** The most that each run has reported, by job and run. @type {Map<string, number>} */
+/** The most that each run has reported, and when, by job and run. @type {Map<string, {percent: number, updated: number}>} */
 const reached = new Map();
 
 /**
  * The progress of a job for its bar, in whole percent: never less than the same run reported before.
+ *
+ * Reports may arrive late, since a stream begins with those of the past: an older one changes nothing. A newer one of
+ * less is of another run, as no run reports less than before.
  *
  * @param {Job} job @param {import("../types.js").Progress | null} progress
  */
@@ -132,10 +137,12 @@ export function percentOf(job, progress) {
     reached.delete(run);
     return percent;
   }
-  const most = Math.max(percent, reached.get(run) ?? 0);
-  reached.set(run, most);
+  const updated = Date.parse(progress?.updated ?? "");
+  const before = reached.get(run);
+  if (before && (updated < before.updated || (percent < before.percent && !(updated > before.updated)))) return before.percent;
+  reached.set(run, { percent, updated });
   if (reached.size > MOST_KEPT) reached.delete(reached.keys().next().value ?? "");
-  return most;
+  return percent;
 }
 
 /** @param {{job: Job, label?: string}} properties */
