@@ -195,13 +195,18 @@ def test_unknown_step_names_those_that_exist(http: httpx.Client, trained: Traine
     trained.model()
     trained.step("90", 90, 0.125)
 
-    for method in ("GET", "DELETE"):
-        response = http.request(method, f"/v1/models/{trained.model_id}{reference}")
+    model_id, step = trained.model_id, reference[1:]
+    messages = {
+        "GET": f"The model {model_id!r} has no saved step {step!r}. Use one of: {model_id}@90.",
+        "DELETE": f"There is no saved step {step!r} of the model {model_id!r}, so nothing was deleted."
+        f" Its saved steps are {model_id}@90.",
+    }
+
+    for method, message in messages.items():
+        response = http.request(method, f"/v1/models/{model_id}{reference}")
 
         assert (response.status_code, response.json()["type"].rpartition(":")[2]) == (404, "UnknownModel")
-        assert response.json()["detail"] == (
-            f"The model {trained.model_id!r} has no saved step {reference[1:]!r}. Use one of: {trained.model_id}@90."
-        )
+        assert response.json()["detail"] == message
 
 
 def test_step_of_an_unknown_model_is_not_found(http: httpx.Client) -> None:
