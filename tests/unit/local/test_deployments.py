@@ -11,11 +11,13 @@ from support.kube_api import Api, ApiServer, Json, ok, refused, wait_until
 from support.warm_parent.installation import WarmParent
 
 PROGRAM = """
-import json, os, signal, sys
+import json, os, signal, sys, time
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 print(json.dumps({"env": dict(os.environ), "words": sys.argv[1:]}), flush=True)
-signal.pause()
+while True:
+    time.sleep(0.1)
 """
+"""`signal.pause` would miss a signal that arrives just before it."""
 RBAC = "rbac.authorization.k8s.io/v1"
 
 
