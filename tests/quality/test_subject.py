@@ -46,7 +46,9 @@ TRAINING = TrainJobSpec.from_dict(
         },
     }
 )
-PICTURES = 10
+PICTURES, ENOUGH = 20, 14
+"""About 17 of 20 are right. A training that gets half of them right reaches 14 one time in 17, as rarely as 8 of 10.
+One that gets four fifths right misses 14 of 20 one time in 11, but 8 of 10 one time in three."""
 
 # A training of some minutes, longer on a slow machine.
 pytestmark = pytest.mark.timeout(1200)
@@ -99,7 +101,8 @@ def test_the_base_model_does_not_know_the_subject(sdxl: Any) -> None:
 
 @pytest.mark.parametrize("profile", [CacheProfile.DISABLED, CacheProfile.BALANCED])
 def test_the_subject_stands_on_backgrounds_that_no_photo_has(trained: Any, profile: CacheProfile) -> None:
-    assert right_pictures(8, (shows_subject_as_asked(trained, number, profile) for number in range(PICTURES))) == 8
+    right = (shows_subject_as_asked(trained, number, profile) for number in range(PICTURES))
+    assert right_pictures(ENOUGH, right) == ENOUGH
 
 
 def shows_subject_as_asked(pipeline: Any, number: int, profile: CacheProfile) -> bool:
