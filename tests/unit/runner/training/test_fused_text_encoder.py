@@ -73,7 +73,7 @@ def test_weights_of_any_width_have_the_same_results(sdxl: Any, monkeypatch: pyte
     pipeline = adapted(sdxl)
     modules = run(pipeline)
 
-    fused(pipeline)
+    assert fused(pipeline) == len(TEXT_ENCODERS)
 
     require_close(run(pipeline), modules)
 
@@ -84,7 +84,7 @@ def test_large_weights_are_not_kept_twice(sdxl: Any, monkeypatch: pytest.MonkeyP
     pipeline = adapted(sdxl)
     modules = run(pipeline)
 
-    fused(pipeline)
+    assert fused(pipeline) == len(TEXT_ENCODERS)
 
     require_close(run(pipeline), modules)
 
@@ -96,7 +96,7 @@ def test_pooled_output_is_at_the_end_of_the_text(sdxl: Any, end: int | None) -> 
     pipeline.text_encoder_2.text_model.eos_token_id = own
     _, pooled, _ = run(pipeline)
 
-    fused(pipeline)
+    assert fused(pipeline) == len(TEXT_ENCODERS)
 
     torch.testing.assert_close(run(pipeline)[1], pooled, rtol=1e-4, atol=1e-5)
 
@@ -104,7 +104,7 @@ def test_pooled_output_is_at_the_end_of_the_text(sdxl: Any, end: int | None) -> 
 def test_last_layer_of_the_first_encoder_is_not_computed(sdxl: Any) -> None:
     """SDXL takes the hidden states before it."""
     pipeline = adapted(sdxl)
-    fused(pipeline)
+    assert fused(pipeline) == len(TEXT_ENCODERS)
     tokens = torch.zeros(1, 4, dtype=torch.long)
 
     output = pipeline.text_encoder(tokens, output_hidden_states=True)
@@ -119,7 +119,7 @@ def test_other_calls_are_left_to_the_module(sdxl: Any) -> None:
     mask = torch.ones(1, 4, dtype=torch.long)
     expected = [pipeline.text_encoder(tokens)[0], pipeline.text_encoder_2(tokens, attention_mask=mask)[0]]
 
-    fused(pipeline)
+    assert fused(pipeline) == len(TEXT_ENCODERS)
 
     assert torch.equal(pipeline.text_encoder(tokens)[0], expected[0])
     assert torch.equal(pipeline.text_encoder_2(tokens, attention_mask=mask)[0], expected[1])
