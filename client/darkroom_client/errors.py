@@ -3,6 +3,7 @@
 DarkroomError
 ├── ConfigurationError           the gateway's address, the key or the configuration file can't be used
 ├── InputError                   a local file can't be sent: missing, too large, of an unknown kind
+│   └── InvalidSpecError         fields of a spec that the gateway would refuse
 ├── GatewayUnreachableError      no connection, or it broke, after all retries
 ├── GatewayError                 the gateway answered with an error: status, reason, errors, advice
 │   ├── InvalidRequestError      400, 413, 414, 422: change the request
@@ -71,6 +72,17 @@ class FieldProblem:
 
     def __str__(self) -> str:
         return f"{self.parameter}: {self.message}"
+
+
+class InvalidSpecError(InputError):
+    """A spec that does not fit the contract."""
+
+    reason = "InvalidSpec"
+
+    def __init__(self, errors: Sequence[FieldProblem], contradiction: str | None = None) -> None:
+        """`contradiction`: of fields that each have a valid value."""
+        super().__init__(contradiction or " ".join(map(str, errors[:3])))
+        self.errors = tuple(errors)
 
 
 class GatewayError(DarkroomError):

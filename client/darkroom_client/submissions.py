@@ -114,7 +114,7 @@ def import_model(
 
 
 def _submission(path: str, spec: Spec, files: Sequence[FormPart], key: str | None, wait_seconds: float) -> Call[Job]:
-    _check_json(spec)
+    check_json(spec)
     headers = {"Idempotency-Key": key or new_key(), **prefer_wait(wait_seconds)}
     seconds = SUBMISSION_SECONDS + wait_seconds
     read = read_model(Job)
@@ -125,16 +125,16 @@ def _submission(path: str, spec: Spec, files: Sequence[FormPart], key: str | Non
     return Call("POST", path, read, form=form, headers=headers, answer_seconds=seconds)
 
 
-def _check_json(value: Any, path: str = "") -> None:
+def check_json(value: Any, path: str = "") -> None:
     """YAML and Python have values that JSON lacks, such as dates. Raises `InputError`, which names the field."""
     if isinstance(value, Mapping):
         for name, each in value.items():
             if not isinstance(name, str):
                 raise InputError(f"{name!r} is not the name of a field{f' of {path}' if path else ''}.")
-            _check_json(each, f"{path}.{name}" if path else name)
+            check_json(each, f"{path}.{name}" if path else name)
     elif isinstance(value, list | tuple):
         for number, each in enumerate(value):
-            _check_json(each, f"{path}[{number}]")
+            check_json(each, f"{path}[{number}]")
     elif isinstance(value, str):
         if not is_text(value):
             raise InputError(f"{path} is not text in UTF-8.")

@@ -1,15 +1,6 @@
 """What to do about a value that does not match a pattern of the API, by pattern. Used by http/problems.py."""
 
-from darkroom_contract.names import (
-    BASE_MODEL_PATTERN,
-    DATASET_URI_PATTERN,
-    HTTP_URL_PATTERN,
-    IMAGE_URI_PATTERN,
-    LORA_URI_PATTERN,
-    MODEL_ID_PATTERN,
-    MODEL_REFERENCE_PATTERN,
-)
-from darkroom_contract.specs.job import NOT_BLANK
+from darkroom_contract.pattern_advice import PATTERN_ADVICE as CONTRACT_ADVICE
 from darkroom_contract.storage.datasets import SAFETENSORS_ONLY
 from darkroom_gateway.generation.image_sources import IMAGE_FILE_PATTERN
 from darkroom_gateway.generation.loras import ADVICE as LORA_ADVICE
@@ -23,16 +14,9 @@ from darkroom_gateway.redis.progress_streams import LAST_EVENT_ID_PATTERN
 from darkroom_gateway.training.parameters import INITIAL_LORA_PATTERN
 
 PATTERN_ADVICE = {
-    NOT_BLANK: "Write some text: it must not be empty or blank.",
-    MODEL_ID_PATTERN: "Use 1 to 63 letters, digits, '.', '_' and '-', with a letter or digit at both ends.",
-    MODEL_REFERENCE_PATTERN: "Use a model id, optionally with a saved step: my-dog, my-dog@200 or my-dog@best.",
+    **CONTRACT_ADVICE,
     LORA_PATTERN: LORA_ADVICE,
-    LORA_URI_PATTERN: f"Use the URI of one file: s3://bucket/folder/name.safetensors. {SAFETENSORS_ONLY}",
-    BASE_MODEL_PATTERN: "Use a hub repository, owner/name, or the plain name of a folder of the model root.",
-    DATASET_URI_PATTERN: "Use a folder of a bucket: s3://bucket/folder/.",
-    IMAGE_URI_PATTERN: "Use the URI of one picture: s3://bucket/folder/name.png (or .jpg, .webp, .avif, .heic).",
     IMAGE_FILE_PATTERN: "Use the name of a picture of a job, such as my-job-seed-0.png.",
-    HTTP_URL_PATTERN: "Use a link that begins with http:// or https://, without a user name.",
     INITIAL_LORA_PATTERN: "Use a model (my-dog, my-dog@200, my-dog@best), or s3://bucket/folder/name.safetensors. "
     + SAFETENSORS_ONLY,
     IDEMPOTENCY_KEY_PATTERN: "Use 1 to 255 printable ASCII characters without spaces, such as a UUID.",

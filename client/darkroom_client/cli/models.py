@@ -65,6 +65,8 @@ def import_model(options: Namespace, terminal: Terminal) -> int:
     path = Path(options.file)
     if not options.file:
         raise InputError("The path is empty. Give a safetensors file, or an s3:// address.")
+    if options.file.lower().startswith(("http://", "https://")):
+        raise InputError("A LoRA is not read from a web address. Download it and give the path, or an s3:// address.")
     if not is_uri:
         check_readable(path)
     if not is_uri and path.suffix.lower() != ".safetensors":

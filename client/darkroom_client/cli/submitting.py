@@ -8,6 +8,7 @@ from darkroom_client.cli.connection import connect, submitting
 from darkroom_client.cli.exit_codes import ExitCode
 from darkroom_client.cli.following import follow_job, trained
 from darkroom_client.cli.saving import Saver
+from darkroom_client.cli.spec_check import check_generation, check_training
 from darkroom_client.cli.terminal import Terminal
 from darkroom_client.cli.upload_bar import upload_bar
 from darkroom_client.cli.words import size_in_words
@@ -21,10 +22,12 @@ def train(options: Namespace, terminal: Terminal) -> int:
     spec = training_spec(options)
     _require(spec, options)
     photos = find_photos(options.photos) if options.photos else None
+    if photos is not None:
+        spec = _use_masks(spec, photos)
+    check_training(spec, has_photos=photos is not None)
     with connect(options, terminal) as darkroom:
         saver = Saver(darkroom, options.output, terminal) if options.output is not None else None
         if photos is not None:
-            spec = _use_masks(spec, photos)
             _announce(photos, spec, terminal)
         with submitting(terminal), upload_bar(terminal, photos.bytes if photos else 0) as on_upload:
             files = [each.path for each in photos.files] if photos else ()
@@ -72,12 +75,12 @@ def _announce(photos: PhotoFiles, spec: dict[str, Any], terminal: Terminal) -> N
 def generate(options: Namespace, terminal: Terminal) -> int:
     spec = generation_spec(options)
     _require_pictures(spec, options)
+    pictures = {"image": options.image, "mask": options.mask, "video_image": options.video_image}
+    check_generation(spec, [name for name, path in pictures.items() if path is not None])
     with connect(options, terminal) as darkroom:
         saver = None if options.detach else Saver(darkroom, options.output, terminal)
         with submitting(terminal):
-            job = darkroom.generate(
-                options.prompt, image=options.image, mask=options.mask, video_image=options.video_image, spec=spec
-            )
+            job = darkroom.generate(options.prompt, **pictures, spec=spec)
         return _submitted(job, terminal) if saver is None else follow_job(darkroom, job, terminal, saver)
 
 

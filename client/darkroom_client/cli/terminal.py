@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from darkroom_client.cli.wording import Wording, wording_for
-from darkroom_client.errors import DarkroomError, FieldProblem, GatewayError, JobFailedError
+from darkroom_client.errors import DarkroomError, FieldProblem, GatewayError, InvalidSpecError, JobFailedError
 
 MIN_LAST_COLUMN = 10
 """Characters of the last column of a table in a narrow terminal."""
@@ -102,7 +102,7 @@ class Terminal:
         print(line, file=sys.stderr, flush=True)
 
     def error(self, error: DarkroomError, exit_code: int) -> None:
-        fields = error.errors if isinstance(error, GatewayError) else ()
+        fields = error.errors if isinstance(error, GatewayError | InvalidSpecError) else ()
         advice = error.advice or self._where_to_look(error)
         if self.as_json:
             document = {
@@ -116,7 +116,7 @@ class Terminal:
             return
         if isinstance(error, JobFailedError) and not self.wording.options:
             self.wording = wording_for(error.job.kind)
-        self.note(f"darkroom: {self._headline(str(error), fields)}")
+        self.note(f"darkroom: {self._headline(error, fields)}")
         if len(fields) > 1:
             for each in fields:
                 self.note(f"  {self.wording.problem(each)}")
@@ -129,9 +129,12 @@ class Terminal:
         is_listed = any(words in str(error) for words in ("Known models: ", "Use one of: ", "Its saved steps are "))
         return None if listing is None or is_listed else f"List the {listing} with: {self.command(listing)}"
 
-    def _headline(self, detail: str, fields: Sequence[FieldProblem]) -> str:
+    def _headline(self, error: DarkroomError, fields: Sequence[FieldProblem]) -> str:
         """The lines of several fields follow it: the gateway's text begins with the first three of them, and may add
         what is not in the list, such as how many there are in all."""
+        detail = str(error)
+        if isinstance(error, InvalidSpecError) and len(fields) > 1:
+            return f"This can't be sent, for {len(fields)} reasons:"
         if len(fields) > 1 and all(each.message in detail for each in fields[:3]):
             more = detail.rpartition(fields[:3][-1].message)[2].strip()
             reasons = f"The gateway refuses this, for {len(fields)} reasons:"

@@ -14,8 +14,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute, iter_route_contexts
 from pydantic import BaseModel
 
+from darkroom_contract.similar_names import similar_name
 from darkroom_gateway.http.problems import MAX_FIELD_ERRORS
-from darkroom_gateway.http.similar_names import similar_name
 
 Error = dict[str, Any]
 """In the format of pydantic's errors."""

@@ -4,11 +4,12 @@ The limits of files are those of the query forms (photos/upload_form.py, generat
 be text or a file, so that `curl -F spec=@spec.json` works too.
 """
 
+from darkroom_contract.json_documents import Json
 from darkroom_contract.photos.limits import short_name
 from darkroom_gateway.errors import FieldError, InvalidRequestError, TooLargeError, invalid_request
 from darkroom_gateway.generation.image_form import ImageForm
 from darkroom_gateway.photos.upload_form import UploadForm
-from darkroom_gateway.v1.bodies import MAX_JSON_BYTES, Json, parse_object
+from darkroom_gateway.v1.bodies import MAX_JSON_BYTES, parse_object
 
 SPEC = "spec"
 _HOW = "curl -F 'spec={\"prompt\": ...};type=application/json'"

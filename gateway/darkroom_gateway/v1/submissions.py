@@ -11,6 +11,7 @@ from typing import Any
 from starlette.requests import Request
 
 from darkroom_contract.jobs import Job
+from darkroom_contract.json_documents import Json
 from darkroom_contract.names import Kind
 from darkroom_contract.specs.generate_job import GenerateJobSpec
 from darkroom_contract.specs.start_image import ImageSource
@@ -26,7 +27,7 @@ from darkroom_gateway.photos.photo_sources import PhotosOfFiles, PhotoSource
 from darkroom_gateway.photos.upload_form import Upload
 from darkroom_gateway.photos.upload_validator import UploadValidator
 from darkroom_gateway.training.service import TrainingService
-from darkroom_gateway.v1.bodies import Json, parse_model, read_object
+from darkroom_gateway.v1.bodies import parse_model, read_object
 from darkroom_gateway.v1.field_names import ROLE_PATHS, in_fields, in_yaml
 from darkroom_gateway.v1.spec_checks import reject_faults
 from darkroom_gateway.v1.spec_form import SpecForm, SpecImageForm

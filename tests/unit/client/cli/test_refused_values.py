@@ -1,5 +1,6 @@
 """Values that can't be right are refused before anything is announced or sent, in words that say what is wanted."""
 
+import json
 import os
 from pathlib import Path
 
@@ -86,6 +87,10 @@ RULE = "use letters, digits, '.', '_' and '-', at most 63, with a letter or digi
         (("models", "rm", ""), "ID: '' is not the name of a model"),
         (("models", "import", "{folder}"), "{folder} is a folder. Give a file."),
         (
+            ("models", "import", "https://example.com/a.safetensors"),
+            "A LoRA is not read from a web address. Download it and give the path",
+        ),
+        (
             ("models", "import", "{lora}"),
             "My File.safetensors does not give the model a name. Give it one, such as: --model my-file",
         ),
@@ -110,6 +115,70 @@ def test_value_that_can_not_be_right_is_refused_before_anything_is_sent(
     assert done.err.splitlines()[0].startswith("darkroom: ")
     assert message.format(**places) in done.err.splitlines()[0]
     assert (done.code, gateway.requests) == (2, [])
+
+
+SET = "--set"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ((*TRAIN, SET, "training.rank=0"), "training.rank is 0: use at least 1."),
+        ((*TRAIN, SET, "training.rank=abc"), "training.rank is abc: use a whole number."),
+        ((*TRAIN, SET, "training.rnk=4"), "training.rnk: Remove it or correct its name: there is no such field. Did"),
+        ((*TRAIN, SET, "training.initialLora={}"), "training.initialLora"),
+        (("train", "--spec", "{spec}", "-p", "a"), "dataset.uri: Use a folder of a bucket: s3://bucket/folder/."),
+        (("generate", "a", SET, "images.count=9"), "images.count is 9: use at most 8."),
+        (("generate", "a", SET, "images=5"), "images is 5: use an object."),
+        (("generate", "a", SET, "cache.profile=Quick"), "cache.profile is Quick: use 'Disabled', 'Quality'"),
+        (
+            ("generate", "a", "-m", "a", SET, "loras=[{modelId: b}]"),
+            "is the short form of loras: set only one of",
+        ),
+        (("generate", "a", "--mask", "{photo}", SET, "startImage.uri=5"), "startImage.uri is 5: use a valid string."),
+    ],
+)
+def test_field_that_can_not_be_right_is_refused_before_anything_is_sent(
+    gateway: ScriptedGateway, run: Run, photos: Path, tmp_path: Path, words: tuple[object, ...], message: str
+) -> None:
+    spec = tmp_path / "spec.yaml"
+    spec.write_text("modelId: dog\ndataset: {uri: bucket/dogs}\n")
+    places = {"photo": next(photos.glob("*.jpg")), "spec": spec}
+    words = tuple(photos if each is PHOTOS else places.get(str(each).strip("{}"), each) for each in words)
+
+    done = run(*map(str, words))
+
+    assert message in done.err.splitlines()[0]
+    assert (done.code, gateway.requests) == (2, [])
+
+
+def test_several_fields_that_can_not_be_right_are_listed(gateway: ScriptedGateway, run: Run) -> None:
+    words = ("generate", "a", SET, "images.count=9", SET, "images.stps=3")
+    done = run(*words)
+
+    assert done.err.splitlines()[0] == "darkroom: This can't be sent, for 2 reasons:"
+    assert "  images.count is 9: use at most 8." in done.err.splitlines()
+    assert "Did you mean steps?" in done.err
+    error = json.loads(run(*words, "--json").err)["error"]
+    assert (error["reason"], error["exit_code"]) == ("InvalidSpec", 2)
+    assert {each["parameter"] for each in error["errors"]} == {"images.count", "images.stps"}
+    assert gateway.requests == []
+
+
+def test_field_that_only_a_newer_gateway_may_know_is_sent(gateway: ScriptedGateway, run: Run) -> None:
+    gateway.script("POST", "/v1/generate-jobs", document(job(), 202))
+
+    assert run("generate", "a", "-d", SET, "watermark.text=me").code == 0
+    assert gateway.requests[0].json["watermark"] == {"text": "me"}
+
+
+def test_fields_that_files_fill_in_are_not_missed(gateway: ScriptedGateway, run: Run, photos: Path) -> None:
+    gateway.script("POST", "/v1/generate-jobs", document(job(), 202))
+    picture = str(next(photos.glob("*.jpg")))
+
+    assert run("generate", "a", "-d", "--image", picture, "--mask", picture, "--strength", "0.5").code == 0
+    done = run("generate", "a", "-d", SET, "startImage.strength=0.5")
+    assert done.err.startswith("darkroom: --image: it is required")
 
 
 def test_folder_that_can_not_be_written_is_refused_before_photos_are_announced(run: Run, photos: Path) -> None:

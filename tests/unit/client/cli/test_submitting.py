@@ -73,10 +73,12 @@ def test_model_with_a_strength_below_0_is_sent_in_the_form_that_allows_it(gatewa
 
 def test_spec_of_a_file_is_overridden_by_options(gateway: ScriptedGateway, run: Run, tmp_path: Path) -> None:
     resource = tmp_path / "job.yaml"
-    resource.write_text("kind: TrainJob\nspec: {modelId: cat, prompt: a cat, maxSteps: 9, dataset: {uri: s3://a/b/}}")
+    resource.write_text(
+        "kind: TrainJob\nspec: {modelId: cat, prompt: a cat, maxSteps: 9, dataset: {uri: s3://cats/b/}}"
+    )
     gateway.script("POST", "/v1/train-jobs", document(job(), 202))
     assert run("train", "--spec", str(resource), "--steps", "10", "--json").json["id"] == "train-a"
-    expected = {"modelId": "cat", "prompt": "a cat", "maxSteps": 10, "dataset": {"uri": "s3://a/b/"}}
+    expected = {"modelId": "cat", "prompt": "a cat", "maxSteps": 10, "dataset": {"uri": "s3://cats/b/"}}
     assert gateway.requests[0].json == expected
 
 

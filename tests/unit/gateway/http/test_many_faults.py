@@ -8,8 +8,8 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.requests import Request
 
+from darkroom_contract import similar_names
 from darkroom_gateway.errors import FieldError, InvalidRequestError, invalid_request
-from darkroom_gateway.http import similar_names
 from darkroom_gateway.http.problems import MAX_FIELD_ERRORS, problem_of
 from darkroom_gateway.http.unexpected_input import MAX_PARAMETERS, reject_unexpected_input
 from darkroom_gateway.v1.bodies import MAX_JSON_VALUES, parse_object

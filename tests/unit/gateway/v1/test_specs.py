@@ -5,13 +5,13 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel
 
+from darkroom_contract import similar_names
 from darkroom_contract.jobs import SPEC_MODELS
 from darkroom_contract.names import Kind
 from darkroom_contract.specs.generate_job import GenerateJobSpec
 from darkroom_contract.specs.train_job import TrainJobSpec
 from darkroom_gateway.errors import InvalidRequestError
 from darkroom_gateway.generation.parameters import LoraParameters
-from darkroom_gateway.http import similar_names
 from darkroom_gateway.http.problems import MAX_FIELD_ERRORS
 from darkroom_gateway.training.contradictions import masks_without_effect
 from darkroom_gateway.training.parameters import TrainParameters
