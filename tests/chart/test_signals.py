@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 from support.chart import only_container, rendered
+from support.processes import group_is_alive
 from support.waiting import waiter
 
 from darkroom_local.processes.ports import free_ports
@@ -56,12 +57,4 @@ def test_process_group_stops_at_sigterm(process: subprocess.Popen[bytes]) -> Non
     process.terminate()
 
     assert process.wait(END_SECONDS) in (0, 1)
-    wait_until(lambda: not group_lives(process.pid), "its children have ended")
-
-
-def group_lives(group: int) -> bool:
-    try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return False
-    return True
+    wait_until(lambda: not group_is_alive(process.pid), "its children have ended")

@@ -26,6 +26,7 @@ REQUEST_RATE = 0.05
 EVENT_RATE = 0.08
 """Fraction of watch events that meet a fault."""
 DELAY_SECONDS = 3.0
+CLOSE_SECONDS = 5.0
 LONGEST_LINE_BYTES = 4 * 1024**2
 HANDED_ON = ("Content-Type", "Accept", "Authorization")
 
@@ -131,10 +132,15 @@ class FaultProxy:
         await web.TCPSite(self._runner, "127.0.0.1", self._port).start()
 
     async def _close(self) -> None:
+        server = self._runner.server
         await self._runner.cleanup()
         await self._session.close()
-        # What could not be sent yet would keep a connection open beyond the end of the loop.
-        for transport in list(self._transports):
+        # A connection that was accepted just before, or that could not send everything yet, would outlive the loop.
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        if others:
+            await asyncio.wait(others, timeout=CLOSE_SECONDS)
+        accepted = [] if server is None else [each.transport for each in server.connections]
+        for transport in {*self._transports, *accepted} - {None}:
             transport.abort()
         for _ in range(3):
             await asyncio.sleep(0)

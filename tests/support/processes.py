@@ -13,6 +13,11 @@ def is_alive(pid: int) -> bool:
     return _stat(pid)[:1] not in ([], ["Z"])
 
 
+def group_is_alive(group: int) -> bool:
+    """Whether a process of the group has not ended. Zombies, which a container without an init may keep, have."""
+    return any(_stat(pid)[2:3] == [str(group)] and is_alive(pid) for pid in _pids())
+
+
 def environment(pid: int) -> dict[str, str]:
     """The environment that the process was started with."""
     entries = Path(f"/proc/{pid}/environ").read_bytes().decode().split("\0")
