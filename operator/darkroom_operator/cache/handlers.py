@@ -12,6 +12,7 @@ import kopf
 from darkroom_contract import names
 from darkroom_contract.names import GROUP, VERSION, Kind
 from darkroom_operator.cache.cache import Cache
+from darkroom_operator.cache.kopf_storage import NoDiffBase, NoProgress
 from darkroom_operator.cache.resync import Resync
 from darkroom_operator.errors import LoginError
 from darkroom_operator.kube.client import RUNNER_PODS
@@ -68,6 +69,8 @@ def _register_settings(registry: kopf.OperatorRegistry) -> None:
         settings.queueing.idle_timeout = 0.5
         # `main.py` cancels kopf's tasks within a tenth of a second. This is the limit if one does not stop.
         settings.process.ultimate_exiting_timeout = EXIT_SECONDS
+        settings.persistence.diffbase_storage = NoDiffBase()
+        settings.persistence.progress_storage = NoProgress()
         settings.watching.label_selectors[POD] = _selector(RUNNER_PODS)
         settings.watching.label_selectors[LEASE] = _selector(OURS)
 
