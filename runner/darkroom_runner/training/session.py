@@ -34,6 +34,7 @@ from darkroom_runner.sampling.schedulers import training_noise_scheduler
 from darkroom_runner.sampling.sdxl import generate_validation_image
 from darkroom_runner.sampling.step_callback import OnStep
 from darkroom_runner.sampling.web_ui_samplers import WebUiSampler, web_ui_sampler
+from darkroom_runner.training.allocator import freed_memory_kept
 from darkroom_runner.training.between_steps import BetweenSteps
 from darkroom_runner.training.checkpoints import Checkpoints
 from darkroom_runner.training.dataset import Photo
@@ -115,7 +116,8 @@ class TrainingSession:
         index = fused.takes_text_index
         trainer = Trainer(unet, prompt_encoder, diffusion_loss, training, self.device, self._save_memory, index)
         try:
-            return self._train(self._restore(self.adapters), trainer, data)
+            with freed_memory_kept(self.device.torch_device):
+                return self._train(self._restore(self.adapters), trainer, data)
         finally:
             fused.undo()
 
