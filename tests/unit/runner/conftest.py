@@ -10,6 +10,7 @@ import json
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ import redis
 from support.runner_photos import draw_photo, png, stored_photo
 from support.runner_processes import SDXL_NAME, SVD_NAME, Run, RunStarter, write_document
 from support.s3_server import BUCKET, S3Server
+from support.small_training import load_small_model, open_small_training
 from support.valkey import Valkey
 from support.waiting import waiter
 from support.warm_parent.installation import WarmParent
@@ -226,7 +228,7 @@ def model_root(tmp_path_factory: pytest.TempPathFactory, small_models: ModuleTyp
 @pytest.fixture(scope="session")
 def loaded_sdxl(model_root: Path) -> Any:
     """The small SDXL, loaded on the CPU as by a task. Tests must leave it unchanged."""
-    return load(model_root, SDXL_NAME, pretrained.SDXL)
+    return load_small_model(model_root, SDXL_NAME, pretrained.SDXL)
 
 
 @pytest.fixture(scope="session")
@@ -246,7 +248,7 @@ def sdxl(sdxl_copies: "PipelineCopies") -> Any:
 def svd_copies(model_root: Path) -> "PipelineCopies":
     from support.pipeline_copies import PipelineCopies
 
-    return PipelineCopies(load(model_root, SVD_NAME, pretrained.SVD))
+    return PipelineCopies(load_small_model(model_root, SVD_NAME, pretrained.SVD))
 
 
 @pytest.fixture
@@ -262,12 +264,24 @@ def loaded_once(model_root: Path) -> "LoadedOnce":
     return LoadedOnce([model_root / SDXL_NAME, model_root / SVD_NAME])
 
 
-def load(root: Path, name: str, pipeline: str) -> Any:
-    import torch
+@pytest.fixture(scope="session")
+def thin_model_root(tmp_path_factory: pytest.TempPathFactory, small_models: ModuleType) -> Path:
+    """A model root with the small SDXL, but one layer where it has two, and two where it has three.
 
-    return pretrained.load_pipeline(
-        pretrained.find_pretrained(name, pipeline, root), torch.float32, torch.device("cpu")
-    )
+    It has all kinds of layers and connections in all places: 11 of 17 residual blocks, 7 of 11 transformers. The small
+    SDXL itself is for tests in which layers have the numbers of the real one.
+    """
+    configure_library_logging()
+    root = tmp_path_factory.mktemp("thin-models")
+    small_models.build_sdxl(root / SDXL_NAME, layers_per_block=1)
+    return root
+
+
+@pytest.fixture(scope="session")
+def thin_sdxl_copies(thin_model_root: Path) -> "PipelineCopies":
+    from support.pipeline_copies import PipelineCopies
+
+    return PipelineCopies(load_small_model(thin_model_root, SDXL_NAME, pretrained.SDXL))
 
 
 @pytest.fixture(scope="session")
@@ -279,21 +293,4 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Photo]:
 @pytest.fixture(scope="session")
 def open_training(model_root: Path, loaded_once: "LoadedOnce") -> Callable[..., Any]:
     """Open a training session with the small SDXL in this process."""
-    from darkroom_runner.training.session import open_session
-
-    def start(stop_signal: StopSignal | None = None, max_steps: int = 2, **training: Any) -> Any:
-        spec = TrainJobSpec.from_dict(
-            {
-                "modelId": "my-dog",
-                "prompt": "a photo of sks dog",
-                "dataset": {"uri": "s3://darkroom/photos/"},
-                "maxSteps": max_steps,
-                "training": {"rank": 4, "learningRate": 1e-2, **training},
-            }
-        )
-        model = pretrained.find_pretrained(SDXL_NAME, pretrained.SDXL, model_root)
-        progress = ProgressTracker(1, plan_training(spec), NullSender())
-        with loaded_once:
-            return open_session(model, spec, progress, stop_signal or StopSignal())
-
-    return start
+    return partial(open_small_training, model_root, loaded_once)

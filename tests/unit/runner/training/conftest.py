@@ -3,12 +3,14 @@
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from support.pipeline_copies import LoadedOnce
+from support.pipeline_copies import LoadedOnce, PipelineCopies
+from support.small_training import open_small_training
 from support.warm_parent.image_steps import CONSTANTS
 
 from darkroom_contract.progress import ProgressEvent
@@ -85,22 +87,34 @@ def few_image_steps() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session")
+def thin_loaded_once(thin_model_root: Path) -> LoadedOnce:
+    """For tests that load the thin SDXL, but don't test loading it."""
+    return LoadedOnce([thin_model_root / "test-sdxl"])
+
+
 @pytest.fixture(scope="module")
-def open_training(open_training: Callable[..., Any], few_image_steps: None) -> Callable[..., Any]:
-    """Open a training session with the small SDXL in this process, whose images take few steps."""
-    return open_training
+def open_training(thin_model_root: Path, thin_loaded_once: LoadedOnce, few_image_steps: None) -> Callable[..., Any]:
+    """Open a training session with the thin SDXL in this process, whose images take few steps."""
+    return partial(open_small_training, thin_model_root, thin_loaded_once)
+
+
+@pytest.fixture
+def sdxl(thin_sdxl_copies: PipelineCopies) -> Any:
+    """The thin SDXL of one test alone."""
+    return thin_sdxl_copies.copy()
 
 
 @pytest.fixture
 def open_job(
     open_context: Callable[..., RunContext],
     photos: list[Photo],
-    model_root: Path,
+    thin_model_root: Path,
     tmp_path: Path,
-    loaded_once: LoadedOnce,
+    thin_loaded_once: LoadedOnce,
     few_image_steps: None,
 ) -> Callable[..., Job]:
-    """Open a run of a training job; another run of the same job has the same `uid`."""
+    """Open a run of a training job with the thin SDXL; another run of the same job has the same `uid`."""
 
     def start(max_steps: int = 4, uid: str | None = None, model_id: str = "my-dog", **training: Any) -> Job:
         spec = TrainJobSpec.from_dict(
@@ -117,8 +131,8 @@ def open_job(
         context = replace(context, scratch=tmp_path / str(uuid.uuid4()))
         context.scratch.mkdir()
         task = TrainTask(context, spec)
-        inputs = TrainInputs(photos, pretrained.find_pretrained("test-sdxl", pretrained.SDXL, model_root))
-        with loaded_once:
+        inputs = TrainInputs(photos, pretrained.find_pretrained("test-sdxl", pretrained.SDXL, thin_model_root))
+        with thin_loaded_once:
             return Job(task, context, inputs, task.load(inputs), sender)
 
     return start

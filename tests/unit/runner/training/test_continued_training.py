@@ -2,6 +2,8 @@
 
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,7 +27,9 @@ def trained(open_job: Callable[..., Any]) -> tuple[str, dict[str, torch.Tensor]]
 
 
 @pytest.fixture
-def continue_from(open_context: Callable[..., Any], put_dataset: Callable[..., str]) -> Callable[..., Any]:
+def continue_from(
+    open_context: Callable[..., Any], put_dataset: Callable[..., str], thin_model_root: Path
+) -> Callable[..., Any]:
     """Run a whole task that continues from a LoRA, and return its result."""
 
     def run(source: dict[str, str], **training: Any) -> Any:
@@ -38,7 +42,9 @@ def continue_from(open_context: Callable[..., Any], put_dataset: Callable[..., s
                 "training": {"rank": 4, "learningRate": 1e-8, "initialLora": source, **training},
             }
         )
-        task = TrainTask(open_context(spec, uid=str(uuid.uuid4())), spec)
+        context = open_context(spec, uid=str(uuid.uuid4()))
+        settings = context.settings.model_copy(update={"model_root": thin_model_root})
+        task = TrainTask(replace(context, settings=settings), spec)
         inputs = task.download()
         return task.execute(inputs, task.load(inputs))
 

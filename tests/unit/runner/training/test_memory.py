@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from support.pipeline_copies import PipelineCopies
 
 from darkroom_contract.specs.train_job import TrainJobSpec
 from darkroom_contract.specs.training import Training
@@ -36,9 +37,11 @@ def plan(unet: Any, monkeypatch: pytest.MonkeyPatch, free: int = 1 << 40, **trai
 
 
 @pytest.fixture
-def unet(sdxl: Any) -> Any:
-    add_adapters(sdxl, Training(rank=4))
-    return sdxl.unet
+def unet(sdxl_copies: PipelineCopies) -> Any:
+    """With as many layers in each block as the real one: the estimate is of them all."""
+    pipeline = sdxl_copies.copy()
+    add_adapters(pipeline, Training(rank=4))
+    return pipeline.unet
 
 
 def test_auto_saves_nothing_that_costs_when_there_is_enough(unet: Any, monkeypatch: pytest.MonkeyPatch) -> None:
