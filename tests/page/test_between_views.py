@@ -149,3 +149,13 @@ def test_same_message_is_shown_once(app: App) -> None:
     app.open("settings")
     app.page.evaluate("import('/page/js/components/toasts.js').then(m => { m.say('Copied.'); m.say('Copied.'); })")
     expect(app.page.get_by_text("Copied.")).to_have_count(1)
+
+
+def test_lost_connection_is_in_view_at_the_end_of_a_long_page(app: App) -> None:
+    app.is_lost = True
+    app.page.set_viewport_size({"width": 390, "height": 500})
+    app.open("train")
+    lost = app.page.get_by_role("alert").filter(has_text="Connection lost")
+    expect(lost).to_be_visible()
+    app.page.get_by_role("button", name="Start the training").scroll_into_view_if_needed()
+    expect(lost).to_be_in_viewport()

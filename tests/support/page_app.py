@@ -33,6 +33,7 @@ class App:
         self.page = page
         self.jobs = jobs
         self.keys: set[str] = set()
+        self.is_lost = False
         page.route(f"{SECURE_ORIGIN}/**", self._answer)
 
     def open(self, view: str) -> None:
@@ -42,6 +43,8 @@ class App:
         url = urlsplit(route.request.url)
         if not url.path.startswith("/v1/"):
             _send_file(route, url.path)
+        elif self.is_lost:
+            route.abort()
         elif self.keys and route.request.headers.get("authorization", "").removeprefix("Bearer ") not in self.keys:
             route.fulfill(status=401, body="{}")
         elif not url.path.endswith("/events"):  # A stream without an event stays open.
