@@ -129,3 +129,22 @@ def test_finished_picture_shows_its_last_preview_until_it_is_loaded(modules: Pag
       return behind;
     }})()"""
     assert call(modules, "components/pictures.js", code) == 'url("data:image/jpeg;base64,AAAA")'
+
+
+@pytest.mark.parametrize(
+    ("page", "is_next", "joined"),
+    [
+        (["d", "c"], False, (["c", "b", "d"], "time b", "after b")),
+        (["a"], True, (["c", "b", "a"], "time of page", "after page")),
+        (["f", "e"], False, (["f", "e"], "time of page", "after page")),
+        ([], False, ([], "", "after page")),
+    ],
+)
+def test_list_that_was_left_is_read_again_from_its_first_page(
+    modules: Page, page: list[str], is_next: bool, joined: tuple[list[str], str, str]
+) -> None:
+    """Also when more has finished meanwhile than a page has: no gap appears."""
+    left = {"ids": ["c", "b"], "oldest": "time b", "next": "after b", "isLoading": False, "fault": ""}
+    read = {"ids": page, "oldest": "time of page" if page else None, "next": "after page"}
+    found = call(modules, "views/gallery.js", "m.joined(given[0], given[1], given[2])", left, read, is_next)
+    assert (found["ids"], found["oldest"], found["next"]) == joined

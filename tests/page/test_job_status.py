@@ -54,9 +54,9 @@ def test_picture_that_waits_for_a_suspended_training_says_so(modules: Page, stat
 @pytest.mark.parametrize(
     ("position", "seconds", "text"),
     [
-        (0, 60, "Next in the queue · starts in about 1 min"),
+        (0, 60, "Next in the queue · starts in about 1\u00a0min"),
         (0, -9, "Next in the queue · starts any moment"),
-        (2, 60, "2 ahead in the queue · starts in about 1 min"),
+        (2, 60, "2 ahead in the queue · starts in about 1\u00a0min"),
         (2, -9, "2 ahead in the queue"),
     ],
 )

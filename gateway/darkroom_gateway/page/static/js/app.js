@@ -3,16 +3,19 @@
 import { ConfirmDialog } from "./components/dialogs.js";
 import { ignoreStrayDrops } from "./components/drop_zone.js";
 import { Icon } from "./components/icons.js";
+import { keepFocus } from "./components/kept_focus.js";
 import { KeyDialog } from "./components/key_dialog.js";
 import { Lightbox } from "./components/lightbox.js";
+import { markMissingPictures } from "./components/missing_pictures.js";
 import { NowRunning } from "./components/now_running.js";
 import { Toasts } from "./components/toasts.js";
 import { unfinished } from "./jobs.js";
 import { restorePhotos } from "./photos.js";
-import { route, section, to } from "./router.js";
+import { route, scrollOfEntry, section, to } from "./router.js";
 import { connection, gatewayWarning, reconnect } from "./session.js";
-import { askForKey, keyEntries } from "./key.js";
-import { html, useEffect, useRef, useValue } from "./ui.js";
+import { apiKey, askForKey, keyEntries } from "./key.js";
+import { restoreStartFiles } from "./start_files.js";
+import { html, useEffect, useLayoutEffect, useRef, useValue } from "./ui.js";
 import { GalleryView } from "./views/gallery.js";
 import { GenerateView } from "./views/generate.js";
 import { JobView } from "./views/job.js";
@@ -46,7 +49,10 @@ const VIEWS = {
 };
 
 ignoreStrayDrops();
+keepFocus();
 restorePhotos();
+restoreStartFiles();
+markMissingPictures();
 document.querySelector(".skip")?.addEventListener("click", (event) => {
   event.preventDefault();
   document.getElementById("main")?.focus();
@@ -63,11 +69,11 @@ export function App() {
     const name = NAVIGATION.find(([each]) => each === view)?.[1] ?? (view === "jobs" ? "Job" : "Darkroom");
     document.title = id && view !== "generate" ? `${id} · Darkroom` : `${name} · Darkroom`;
   }, [view, id]);
-  useEffect(() => {
+  useLayoutEffect(() => {
     // A screen reader continues with the new view; the first one is read from the top anyway.
     if (!isFirst.current) {
       main.current?.focus({ preventScroll: true });
-      scrollTo(0, 0);
+      scrollTo(0, scrollOfEntry());
     }
     isFirst.current = false;
   }, [view, view === "generate" ? "" : id]);
@@ -111,6 +117,7 @@ function Navigation({ view }) {
 function Banner() {
   const state = useValue(connection);
   const warning = useValue(gatewayWarning);
+  const hasKey = useValue(apiKey) !== "";
   if (state === "lost") {
     return html`<div class="banner" role="alert">
       <p><strong>Connection lost.</strong> Your jobs continue. Trying to reconnect …</p>
@@ -119,7 +126,7 @@ function Banner() {
   }
   if (state === "refused") {
     return html`<div class="banner" role="alert">
-      <p>This gateway needs an API key.</p>
+      <p>${hasKey ? "The gateway no longer accepts your API key." : "This gateway needs an API key."}</p>
       <button type="button" class="button small-button" onClick=${askForKey}>Enter the key</button>
     </div>`;
   }

@@ -1,29 +1,32 @@
 /** Numbers, sizes and times for people. */
 
+/** Keeps a number and its unit in one line. */
+const NBSP = "\u00a0";
+
 /** @param {number} seconds @returns {string} Such as `40 s`, `3 min`, `1 h 20 min`. */
 export function duration(seconds) {
   const whole = Math.max(0, Math.round(seconds));
-  if (whole < 60) return `${whole} s`;
+  if (whole < 60) return `${whole}${NBSP}s`;
   const minutes = Math.round(whole / 60);
-  if (minutes < 60) return whole < 300 && whole % 60 ? `${Math.floor(whole / 60)} min ${whole % 60} s` : `${minutes} min`;
+  if (minutes < 60) return whole < 300 && whole % 60 ? `${Math.floor(whole / 60)}${NBSP}min ${whole % 60}${NBSP}s` : `${minutes}${NBSP}min`;
   const hours = Math.floor(minutes / 60);
-  if (hours < 48) return minutes % 60 ? `${hours} h ${minutes % 60} min` : `${hours} h`;
-  return `${Math.round(hours / 24)} days`;
+  if (hours < 48) return minutes % 60 ? `${hours}${NBSP}h ${minutes % 60}${NBSP}min` : `${hours}${NBSP}h`;
+  return `${Math.round(hours / 24)}${NBSP}days`;
 }
 
 /** @param {number} bytes @returns {string} */
 export function size(bytes) {
-  if (bytes < 1024) return `${bytes} B`;
-  if (bytes < 1024 ** 2) return `${Math.round(bytes / 1024)} KiB`;
-  if (bytes < 1024 ** 3) return `${(bytes / 1024 ** 2).toFixed(bytes < 10 * 1024 ** 2 ? 1 : 0)} MiB`;
-  return `${(bytes / 1024 ** 3).toFixed(1)} GiB`;
+  if (bytes < 1024) return `${bytes}${NBSP}B`;
+  if (bytes < 1024 ** 2) return `${Math.round(bytes / 1024)}${NBSP}KiB`;
+  if (bytes < 1024 ** 3) return `${(bytes / 1024 ** 2).toFixed(bytes < 10 * 1024 ** 2 ? 1 : 0)}${NBSP}MiB`;
+  return `${(bytes / 1024 ** 3).toFixed(1)}${NBSP}GiB`;
 }
 
 /** @param {string} time RFC 3339. @param {number} now @returns {string} Such as `5 min ago`. */
 export function ago(time, now = Date.now()) {
   const seconds = (now - Date.parse(time)) / 1000;
   if (seconds < 45) return "just now";
-  if (seconds < 48 * 3600) return `${duration(Math.max(60, Math.round(seconds / 60) * 60)).replace(/ \d+ min$/, "")} ago`;
+  if (seconds < 48 * 3600) return `${duration(Math.max(60, Math.round(seconds / 60) * 60)).replace(/ \d+\s?min$/, "")} ago`;
   return new Date(time).toLocaleDateString(undefined, { day: "numeric", month: "short", year: "numeric" });
 }
 

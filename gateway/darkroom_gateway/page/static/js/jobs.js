@@ -141,6 +141,14 @@ export function removeJob(id) {
   if (next.delete(id)) jobs.value = next;
 }
 
+/** Forget everything that the gateway has said. */
+export function forgetJobs() {
+  for (const id of jobs.peek().keys()) forgetLive(id);
+  changedAt.clear();
+  jobs.value = new Map();
+  jobsLoaded.value = false;
+}
+
 /** @param {string} event @param {any} data */
 export function handleEvent(event, data) {
   if (event === "job") {

@@ -23,6 +23,10 @@ export async function loadModels() {
   });
 }
 
+export function forgetModels() {
+  models.value = null;
+}
+
 /** The side of the pictures that a model draws best. @param {string} reference Such as `my-dog@200`; empty for the base model. */
 export function useNativePx(reference) {
   const known = useValue(models) ?? [];

@@ -175,13 +175,39 @@ function hold(tab, patienceMs = 0) {
   });
 }
 
+/** Below the keys of photos. */
+const START_KEYS = { image: -2, mask: -1 };
+
+/** @typedef {{image: File | null, mask: File | null}} StartFiles */
+
+/** The dropped start picture of a generation before a reload. @returns {Promise<StartFiles>} */
+export async function storedStart() {
+  const tab = await ownTab();
+  const [photos] = await stores("readonly");
+  const [image, mask] = await Promise.all(Object.values(START_KEYS).map((key) => done(photos.get([tab, key]))));
+  return { image: image ?? null, mask: mask ?? null };
+}
+
+/** @param {StartFiles} files */
+export async function storeStart(files) {
+  const tab = await ownTab();
+  const [photos, tabs] = await stores("readwrite");
+  for (const name of /** @type {("image" | "mask")[]} */ (["image", "mask"])) {
+    if (files[name]) photos.put(files[name], [tab, START_KEYS[name]]);
+    else photos.delete([tab, START_KEYS[name]]);
+  }
+  tabs.put(Date.now(), tab);
+  await committed(photos.transaction);
+}
+
 /** The photos of this tab before a reload, or of a tab that was closed. @returns {Promise<Stored[]>} By their keys; empty without IndexedDB. */
 export async function storedPhotos() {
   try {
     const range = keysOf(await ownTab());
     const [photos] = await stores("readonly");
     const [keys, files] = await Promise.all([done(photos.getAllKeys(range)), done(photos.getAll(range))]);
-    const found = keys.map((key, index) => ({ key: /** @type {[string, number]} */ (key)[1], file: files[index] }));
+    const all = keys.map((key, index) => ({ key: /** @type {[string, number]} */ (key)[1], file: files[index] }));
+    const found = all.filter(({ key }) => key > 0);
     for (const { key, file } of found) restored.set(key, file);
     return found;
   } catch {

@@ -11,6 +11,8 @@ import { signal } from "./ui.js";
 /** @param {string} hash @returns {Route} */
 export function parseHash(hash) {
   const [view = "", id = ""] = hash.replace(/^#\/?/, "").split("/");
+  // The list of the jobs.
+  if (view === "jobs" && !id) return { view: "queue", id };
   try {
     return { view: view || "train", id: decodeURIComponent(id) };
   } catch {
@@ -48,9 +50,32 @@ export function enterSection(view) {
 
 if (route.peek().view !== "jobs") enterSection(route.peek().view);
 
+/** How far the entries of the history were scrolled, by their names. @type {Map<string, number>} */
+const scrolled = new Map();
+let scrollPx = 0;
+addEventListener("scroll", () => {
+  scrollPx = scrollY;
+}, { passive: true });
+
+/** The name of the history's entry that is shown: a new one has none. */
+function entryName() {
+  const { name = String(Math.random()) } = history.state ?? {};
+  history.replaceState({ name }, "");
+  return name;
+}
+
+let entry = entryName();
+
+/** Where an entry was left, for those who come back to it; 0 for a new one. */
+export function scrollOfEntry() {
+  return scrolled.get(entry) ?? 0;
+}
+
 addEventListener("hashchange", () => {
   // The skip link's target is no view.
   if (location.hash === "#main") return;
+  scrolled.set(entry, scrollPx);
+  entry = entryName();
   const next = parseHash(location.hash);
   if (next.view !== "jobs") enterSection(next.view);
   route.value = next;

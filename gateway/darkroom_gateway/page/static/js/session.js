@@ -2,12 +2,12 @@
 
 import { Problem } from "./api.js";
 import { say } from "./components/toasts.js";
-import { keyEntries } from "./key.js";
-import { handleEvent, jobs, loadUnfinished } from "./jobs.js";
+import { apiKey, keyEntries } from "./key.js";
+import { forgetJobs, handleEvent, jobs, loadUnfinished } from "./jobs.js";
 import { pauseFollowing } from "./live.js";
-import { loadModels } from "./models.js";
+import { forgetModels, loadModels } from "./models.js";
 import { Stream } from "./stream.js";
-import { effect, signal } from "./ui.js";
+import { batch, effect, signal } from "./ui.js";
 
 /** Browsers allow six connections to a host over HTTP/1.1: hidden tabs must not hold them. */
 const HIDDEN_MS = 20_000;
@@ -54,6 +54,9 @@ export function reconnect() {
   stream.retryNow();
 }
 
+/** The key with which the gateway has answered. */
+let shownWith = apiKey.peek();
+
 let timer = 0;
 
 /** Disconnect a while after the page was hidden, unless it is shown again. */
@@ -70,6 +73,14 @@ export function start() {
   effect(() => {
     keyEntries.value;
     connection.value = "connecting";
+    // Who forgets the key, or enters another one, no longer sees what the old one showed.
+    if (apiKey.peek() !== shownWith) {
+      shownWith = apiKey.peek();
+      batch(() => {
+        forgetJobs();
+        forgetModels();
+      });
+    }
     stream.restart();
     stopWhenHidden();
   });

@@ -10,10 +10,20 @@ const NAME = "darkroom.theme";
 export const theme = signal(/** @type {Theme} */ (document.documentElement.dataset.theme ?? "system"));
 
 /** @param {Theme} choice */
-export function setTheme(choice) {
+function show(choice) {
   theme.value = choice;
   if (choice === "system") delete document.documentElement.dataset.theme;
   else document.documentElement.dataset.theme = choice;
+}
+
+// Another tab may choose one.
+addEventListener("storage", ({ key, newValue }) => {
+  if (key === NAME) show(newValue === "light" || newValue === "dark" ? newValue : "system");
+});
+
+/** @param {Theme} choice */
+export function setTheme(choice) {
+  show(choice);
   try {
     localStorage.setItem(NAME, choice);
   } catch {

@@ -1,6 +1,7 @@
 /** Modal dialogs on the browser's own `<dialog>`, which keeps the focus inside and closes on Escape. */
 
-import { html, signal, useLayoutEffect, useRef, useState, useValue } from "../ui.js";
+import { route } from "../router.js";
+import { effect, html, signal, useLayoutEffect, useRef, useState, useValue } from "../ui.js";
 import { Icon } from "./icons.js";
 
 /**
@@ -42,6 +43,12 @@ export function Dialog({ label, onClose, kind = "", children }) {
 
 /** @type {{value: Question | null, peek(): Question | null}} */
 const question = signal(null);
+
+// The browser's back button leads to another view.
+effect(() => {
+  route.value;
+  question.value = null;
+});
 
 /** Ask before something that can't be undone. @param {Question} asked */
 export function confirm(asked) {

@@ -1,7 +1,7 @@
 /** Asks for the API key when the gateway wants one. */
 
 import { Problem, messageOf, tryKey } from "../api.js";
-import { keyWanted, setKey } from "../key.js";
+import { apiKey, keyWanted, setKey } from "../key.js";
 import { html, useState, useValue } from "../ui.js";
 import { Dialog } from "./dialogs.js";
 import { TextField } from "./fields.js";
@@ -47,9 +47,13 @@ export function KeyDialog() {
     setOpen(false);
     keyWanted.value = false;
   };
+  // A stored key was accepted before.
+  const [title, text] = apiKey.peek()
+    ? ["Another API key, please", "The gateway no longer accepts the one in this browser. Your jobs and what you wrote are still there."]
+    : ["Welcome to Darkroom", "This gateway is protected. Paste the API key that you were given: it stays in this browser."];
   return html`<${Dialog} label="API key" onClose=${close} kind="dialog-small">
-    <h2>Welcome to Darkroom</h2>
-    <p class="muted">This gateway is protected. Paste the API key that you were given: it stays in this browser.</p>
+    <h2>${title}</h2>
+    <p class="muted">${text}</p>
     <${KeyForm} onDone=${close} />
     <p class="small muted">No key? Ask the person who runs this gateway.</p>
   <//>`;

@@ -1,6 +1,6 @@
 /** A picture over the whole page, with its neighbours by arrow keys and what can be done with it. */
 
-import { html, signal, useEffect, useState, useValue } from "../ui.js";
+import { effect, html, signal, useEffect, useState, useValue } from "../ui.js";
 import { again, askToDelete, startFrom } from "./picture_actions.js";
 import { isExpired } from "../jobs.js";
 import { BusyButton } from "./busy_button.js";
@@ -10,7 +10,7 @@ import { Icon } from "./icons.js";
 import { SettingsLine } from "./details.js";
 import { CopyButton } from "./id.js";
 import { isCalm } from "./motion.js";
-import { to } from "../router.js";
+import { route, to } from "../router.js";
 
 /** @typedef {import("../jobs.js").Linked} Linked */
 
@@ -33,6 +33,12 @@ export function openLightbox(pictures, index) {
 function close() {
   open.value = null;
 }
+
+// The browser's back button leads to another view.
+effect(() => {
+  route.value;
+  close();
+});
 
 /** @param {import("../types.js").Job} job @param {{name: string, uri: string}} picture */
 function start(job, picture) {

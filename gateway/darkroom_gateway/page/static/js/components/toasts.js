@@ -15,7 +15,9 @@ let lastId = 0;
 /** @param {string} text @param {boolean} [isError] */
 export function say(text, isError = false) {
   const id = (lastId += 1);
-  toasts.value = [...toasts.value.slice(-2), { id, text, isError }];
+  // Not the same thing twice.
+  const others = toasts.value.filter((toast) => toast.text !== text);
+  toasts.value = [...others.slice(-2), { id, text, isError }];
   setTimeout(() => dismiss(id), isError ? SHOWN_MS * 2 : SHOWN_MS);
 }
 

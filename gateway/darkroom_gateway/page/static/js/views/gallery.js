@@ -12,6 +12,7 @@ import { again, askToDelete } from "../components/picture_actions.js";
 import { StatusChip } from "../components/job_status.js";
 import { ClipTile, artifacts } from "../components/pictures.js";
 import { useReconnected } from "../components/reconnected.js";
+import { useDraft } from "../drafts.js";
 import { freshArtifact, isFinished, jobs, loadPage, refreshLinks } from "../jobs.js";
 import { models } from "../models.js";
 import { go, to } from "../router.js";
@@ -30,29 +31,59 @@ const TYPING_MS = 300;
 /** @type {Pages} */
 const NO_PAGES = { ids: [], oldest: "", next: null, isLoading: true, fault: "" };
 
+/** What was read of the newest lists, for those who come back to one, by its filters. @type {Map<string, Pages>} */
+const left = new Map();
+const MOST_LEFT = 4;
+
+/** @param {string} name */
+function pagesLeft(name) {
+  const { ids = [] } = left.get(name) ?? {};
+  // With another key the page knows none of them.
+  return ids.some((id) => jobs.peek().has(id)) ? left.get(name) : undefined;
+}
+
+/** @param {string} name @param {Pages} pages */
+function leave(name, pages) {
+  left.delete(name);
+  left.set(name, pages);
+  if (left.size > MOST_LEFT) left.delete(left.keys().next().value ?? "");
+}
+
+/**
+ * A list with another page of it. A first page that has nothing of the list begins it again: it has changed much.
+ *
+ * @param {Pages} list @param {Awaited<ReturnType<typeof loadPage>>} page @param {boolean} isNext
+ * @returns {Pages}
+ */
+export function joined(list, page, isNext) {
+  const before = isNext || page.ids.some((id) => list.ids.includes(id)) ? list : NO_PAGES;
+  const isLast = isNext || before === NO_PAGES;
+  return {
+    ids: [...new Set([...before.ids, ...page.ids])],
+    oldest: (isLast ? page.oldest : undefined) ?? before.oldest,
+    next: isLast ? page.next : before.next,
+    isLoading: false,
+    fault: "",
+  };
+}
+
 /**
  * Pages of finished jobs, with the ones that finish meanwhile in front.
  *
  * @param {import("../jobs.js").Filters} filters
  */
 export function usePages(filters) {
-  const [state, setState] = useState(NO_PAGES);
-  const current = useRef("");
   const name = JSON.stringify(filters);
+  const [state, setState] = useState(() => pagesLeft(name) ?? NO_PAGES);
+  const current = useRef("");
   /** @param {string | null} cursor */
   const load = async (cursor) => {
     current.current = name;
-    setState((/** @type {Pages} */ before) => (cursor ? { ...before, isLoading: true, fault: "" } : NO_PAGES));
+    setState((/** @type {Pages} */ before) => (cursor ? { ...before, isLoading: true, fault: "" } : (pagesLeft(name) ?? NO_PAGES)));
     try {
       const page = await loadPage({ ...filters, cursor });
       if (current.current !== name) return;
-      setState((/** @type {Pages} */ before) => ({
-        ids: [...new Set([...before.ids, ...page.ids])],
-        oldest: page.oldest ?? before.oldest,
-        next: page.next,
-        isLoading: false,
-        fault: "",
-      }));
+      setState((/** @type {Pages} */ before) => joined(before, page, cursor !== null));
     } catch (error) {
       if (current.current !== name) return;
       setState((/** @type {Pages} */ before) => ({ ...before, isLoading: false, fault: messageOf(error) }));
@@ -61,6 +92,9 @@ export function usePages(filters) {
   useEffect(() => {
     load(null);
   }, [name]);
+  useEffect(() => {
+    if (!state.isLoading && !state.fault && current.current === name) leave(name, state);
+  }, [state]);
   const more = () => load(state.next);
   useReconnected(state.fault !== "", more);
   return { ...state, more };
@@ -77,10 +111,10 @@ function useSettled(value, milliseconds) {
 }
 
 export function GalleryView() {
-  const [search, setSearch] = useState("");
-  const [model, setModel] = useState("");
+  const [{ search, model }, keep] = useDraft("gallery", { search: "", model: "" });
   const q = useSettled(search.trim(), TYPING_MS);
-  const known = useValue(models) ?? [];
+  const names = (useValue(models) ?? []).map(({ model_id: id }) => id);
+  if (model && !names.includes(model)) names.push(model);
   const all = useValue(jobs);
   const pages = usePages({ kind: "GenerateJob", status: ["Succeeded", "Failed"], q, model_id: model });
   const shown = useMemo(() => picturesOf(all, pages, q, model), [all, pages.ids, pages.next, pages.isLoading, q, model]);
@@ -89,11 +123,11 @@ export function GalleryView() {
       <div class="filters">
         <input
           type="search" aria-label="Search the prompts" placeholder="Search prompts" value=${search}
-          onInput=${(/** @type {Event} */ event) => setSearch(/** @type {HTMLInputElement} */ (event.currentTarget).value)}
+          onInput=${(/** @type {Event} */ event) => keep({ search: /** @type {HTMLInputElement} */ (event.currentTarget).value })}
         />
-        <select aria-label="Model" onChange=${(/** @type {Event} */ event) => setModel(/** @type {HTMLSelectElement} */ (event.currentTarget).value)}>
+        <select aria-label="Model" onChange=${(/** @type {Event} */ event) => keep({ model: /** @type {HTMLSelectElement} */ (event.currentTarget).value })}>
           <option value="">All models</option>
-          ${known.map(({ model_id: id }) => html`<option key=${id} value=${id} selected=${id === model}>${id}</option>`)}
+          ${names.map((id) => html`<option key=${id} value=${id} selected=${id === model}>${id}</option>`)}
         </select>
       </div>
     </header>

@@ -17,9 +17,10 @@ import { sayError } from "../components/toasts.js";
 import { useDraft } from "../drafts.js";
 import { freshArtifact, isFinished } from "../jobs.js";
 import { useNativePx } from "../models.js";
-import { go, route, to } from "../router.js";
+import { go, route, scrollOfEntry, to } from "../router.js";
+import { setStartFiles, startFiles } from "../start_files.js";
 import { submitGeneration } from "../submissions.js";
-import { html, useEffect, useRef, useState, useValue } from "../ui.js";
+import { html, useEffect, useRef, useValue } from "../ui.js";
 import { EMPTY, faultsOf, isClip, specOf } from "./generate_form.js";
 import { ModelChoice, MoreOptions, PictureOptions, SpeedChoice } from "./generate_options.js";
 import { useJob } from "./job.js";
@@ -48,21 +49,24 @@ const sending = new Sending();
 /** @param {{id: string}} properties */
 export function GenerateView({ id }) {
   const result = useRef(/** @type {HTMLElement | null} */ (null));
-  const shown = () => {
-    const isNarrow = matchMedia("(max-width: 60rem)").matches;
-    if (isNarrow) result.current?.scrollIntoView({ behavior: isCalm() ? "auto" : "smooth", block: "start" });
-  };
+  // On a phone the result is below the form. Who comes back finds the page where it was left.
+  useEffect(() => {
+    if (!id || scrollOfEntry() > 0 || !matchMedia("(max-width: 60rem)").matches) return undefined;
+    const frame = requestAnimationFrame(() => {
+      result.current?.scrollIntoView({ behavior: isCalm() ? "auto" : "smooth", block: "start" });
+    });
+    return () => cancelAnimationFrame(frame);
+  }, [id]);
   return html`<header class="view-head"><div><h1>Generate</h1></div></header>
     <div class="studio">
-      <${GenerateForm} onMade=${shown} />
+      <${GenerateForm} />
       <section class="stage" ref=${result} aria-label="Result"><${Result} id=${id} /></section>
     </div>`;
 }
 
-/** @param {{onMade: () => void}} properties */
-function GenerateForm({ onMade }) {
+function GenerateForm() {
   const [draft, keep] = useDraft("generate", EMPTY);
-  const [pictures, setDropped] = useState(/** @type {{image: File | null, mask: File | null}} */ ({ image: null, mask: null }));
+  const pictures = useValue(startFiles);
   const faults = useValue(sending.faults);
   const refusal = useValue(sending.refusal);
   const fraction = useValue(sending.fraction);
@@ -79,7 +83,7 @@ function GenerateForm({ onMade }) {
   /** @param {typeof pictures} chosen */
   const setPictures = (chosen) => {
     sending.changed(["image", "mask"]);
-    setDropped(chosen);
+    setStartFiles(chosen);
   };
   const startUri = draft.start?.uri;
   const startBefore = useRef(startUri);
@@ -104,7 +108,6 @@ function GenerateForm({ onMade }) {
       const job = await sending.run((options) => submitGeneration(specOf(draft, hasFile, nativePx), filesOf(dropped, clip), options));
       if (route.peek().view !== "generate") return undefined;
       go("generate", job.id);
-      onMade();
     } catch (error) {
       if (error instanceof DOMException) return undefined;
       if (route.peek().view !== "generate") sayError(error);

@@ -117,7 +117,7 @@ function Training({ job }) {
   const isVisible = loss.size > 0 || job.status === "Running" || job.status === "Starting";
   return html`<div class="training">
     ${isVisible && html`<div class="card"><${LossCurve} job=${job} /></div>`}
-    <${Samples} job=${job} />
+    <${Samples} key=${job.id} job=${job} />
   </div>`;
 }
 

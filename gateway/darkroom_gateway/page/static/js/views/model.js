@@ -14,7 +14,7 @@ import { freshArtifact, jobs, loadPage, refreshLinks } from "../jobs.js";
 import { useOf } from "../lora_forms.js";
 import { deleteModel, loadModel } from "../models.js";
 import { go, to } from "../router.js";
-import { html, useEffect, useState, useValue } from "../ui.js";
+import { html, useEffect, useRef, useState, useValue } from "../ui.js";
 import { draftFor } from "./generate_form.js";
 
 /** @typedef {import("../types.js").ModelDetail} ModelDetail */
@@ -24,10 +24,15 @@ import { draftFor } from "./generate_form.js";
 export function ModelView({ id }) {
   const [model, setModel] = useState(/** @type {ModelDetail | null} */ (null));
   const [fault, setFault] = useState("");
+  const shown = useRef(id);
+  shown.current = id;
   const load = () => {
     setModel(null);
     setFault("");
-    loadModel(id).then(setModel, (error) => setFault(messageOf(error)));
+    loadModel(id).then(
+      (found) => shown.current === id && setModel(found),
+      (error) => shown.current === id && setFault(messageOf(error)),
+    );
     loadPage({ model_id: id, status: "Succeeded" }).catch(() => {});
   };
   useEffect(load, [id]);

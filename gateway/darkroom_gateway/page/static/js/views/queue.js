@@ -7,7 +7,7 @@ import { say, sayError } from "../components/toasts.js";
 import { isFinished, jobs, jobsLoaded, setPriority, unfinished } from "../jobs.js";
 import { reordered } from "../queue_order.js";
 import { to } from "../router.js";
-import { html, useEffect, useMemo, useRef, useValue } from "../ui.js";
+import { html, useMemo, useValue } from "../ui.js";
 import { More, usePages } from "./gallery.js";
 
 /** @typedef {import("../types.js").Job} Job */
@@ -26,31 +26,7 @@ async function move(waiting, from, to) {
   return undefined;
 }
 
-/**
- * Keep the keyboard's focus on the button of a job that changes its place: browsers drop it from moved elements.
- *
- * @returns {(button: string) => void} Takes the id of the button.
- */
-function useKeptFocus() {
-  const button = useRef("");
-  useEffect(() => {
-    if (document.activeElement === document.body) document.getElementById(button.current)?.focus();
-  });
-  useEffect(() => {
-    /** @param {FocusEvent} event */
-    const forget = (event) => {
-      if (event.target instanceof HTMLElement && event.target.id !== button.current) button.current = "";
-    };
-    addEventListener("focusin", forget);
-    return () => removeEventListener("focusin", forget);
-  }, []);
-  return (id) => {
-    button.current = id;
-  };
-}
-
 export function QueueView() {
-  const keepFocus = useKeptFocus();
   const all = useValue(unfinished);
   const isLoaded = useValue(jobsLoaded);
   const running = all.filter((job) => job.status === "Running" || job.status === "Starting");
@@ -64,8 +40,8 @@ export function QueueView() {
       <h2>Waiting</h2>
       <ol class="rows">
         ${waiting.map((job, index) => html`<${JobRow} key=${job.id} job=${job}>
-          <${MoveButton} job=${job} name="up" label="Earlier" isOff=${index === 0} keepFocus=${keepFocus} onClick=${() => move(waiting, index, index - 1)} />
-          <${MoveButton} job=${job} name="down" label="Later" isOff=${index === waiting.length - 1} keepFocus=${keepFocus} onClick=${() => move(waiting, index, index + 1)} />
+          <${MoveButton} job=${job} name="up" label="Earlier" isOff=${index === 0} onClick=${() => move(waiting, index, index - 1)} />
+          <${MoveButton} job=${job} name="down" label="Later" isOff=${index === waiting.length - 1} onClick=${() => move(waiting, index, index + 1)} />
         <//>`)}
       </ol>
     </section>`}
@@ -73,21 +49,12 @@ export function QueueView() {
     <${Finished} />`;
 }
 
-/**
- * @param {{job: Job, name: string, label: string, isOff: boolean, keepFocus: (id: string) => void,
- *   onClick: () => void}} properties
- */
-function MoveButton({ job, name, label, isOff, keepFocus, onClick }) {
-  const id = `${name}-${job.id}`;
-  const press = () => {
-    if (isOff) return;
-    keepFocus(id);
-    onClick();
-  };
+/** @param {{job: Job, name: string, label: string, isOff: boolean, onClick: () => void}} properties */
+function MoveButton({ job, name, label, isOff, onClick }) {
   // Not `disabled`, which would drop the focus of somebody who moves a job step by step to the end.
   return html`<button
-    type="button" id=${id} class="icon-button" title=${label} aria-label=${`${label}: ${titleOf(job)}`}
-    aria-disabled=${isOff ? "true" : undefined} onClick=${press}
+    type="button" class="icon-button" title=${label} aria-label=${`${label}: ${titleOf(job)}`}
+    aria-disabled=${isOff ? "true" : undefined} onClick=${() => isOff || onClick()}
   >
     <${Icon} name=${name} />
   </button>`;
