@@ -121,8 +121,8 @@ def _is_expired(job: Job, now: datetime) -> bool:
 def _expiry(job: Job) -> datetime | None:
     """When a finished job is deleted. An undelivered webhook postpones that, with a limit: its receiver, or the gateway
     that sends it, may be gone for good."""
-    seconds, ended = job.spec.ttl_seconds_after_finished, job.status.completion_time
-    if seconds is None or ended is None or not is_finished(job):
+    ended = job.status.completion_time
+    if ended is None or not is_finished(job) or (seconds := job.spec.ttl_seconds_after_finished) is None:
         return None
     expiry = ended + timedelta(seconds=seconds)
     return max(expiry, ended + MAX_POSTPONEMENT) if outstanding(job) else expiry

@@ -62,11 +62,14 @@ def _holds_slot(job: Job, snapshot: Snapshot, released: Slot | None) -> bool:
 
 def awaited_models(job: Job) -> tuple[str, ...]:
     """The models of the job whose trainings it waits for: all but saved steps."""
-    return tuple(each for each in job.spec.model_references if step_of_reference(each) is None)
+    references = job.spec.model_references
+    return tuple(each for each in references if step_of_reference(each) is None) if references else ()
 
 
 def awaited_training(job: Job, snapshot: Snapshot) -> Job | None:
     """The last unfinished training of the models that the job needs; None if there is none to wait for."""
+    if not snapshot.pending.trained_models:
+        return None
     models = awaited_models(job)
     if not models:
         return None
@@ -82,25 +85,30 @@ def awaited_training(job: Job, snapshot: Snapshot) -> Job | None:
 
 
 def queued_jobs(snapshot: Snapshot) -> list[Job]:
-    """The jobs that wait for a slot, the next one first.
+    """The jobs that wait for a slot, the next one first."""
+    return [job for job, _ in queued_with_trainings(snapshot)]
+
+
+def queued_with_trainings(snapshot: Snapshot) -> list[tuple[Job, Job | None]]:
+    """The jobs that wait for a slot, the next one first, each with the training that it waits for.
 
     A job that waits for trainings comes directly after the last of them, even if that training is suspended or backing
     off: so it always has a position.
     """
-    waiting_for: dict[str, list[Job]] = {}
-    ordered: list[Job] = []
+    waiting_for: dict[str, list[tuple[Job, Job | None]]] = {}
+    ordered: list[tuple[Job, Job | None]] = []
     placed = set[str](snapshot.holders)
     for first in snapshot.pending:
         training = awaited_training(first, snapshot)
         if training is not None and training.uid not in placed:
-            waiting_for.setdefault(training.uid, []).append(first)
+            waiting_for.setdefault(training.uid, []).append((first, training))
             continue
-        following = [first]
+        following = [(first, training)]
         while following:
-            job = following.pop()
+            job, awaited = following.pop()
             placed.add(job.uid)
             if is_queued(job, snapshot):
-                ordered.append(job)
+                ordered.append((job, awaited))
             following += reversed(waiting_for.pop(job.uid, []))
     return ordered
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from darkroom_contract.jobs import Job
-from darkroom_operator.scheduling.admission import awaited_training, queued_jobs
+from darkroom_operator.scheduling.admission import queued_with_trainings
 from darkroom_operator.scheduling.eta import start_times
 from darkroom_operator.scheduling.snapshot import Snapshot
 
@@ -35,16 +35,16 @@ class QueuePosition:
 
 def queue_positions(snapshot: Snapshot) -> list[QueuePosition]:
     """The positions of all queued jobs, the next one first."""
-    jobs, holder = queued_jobs(snapshot), _holder(snapshot)
+    queued, holder = queued_with_trainings(snapshot), _holder(snapshot)
+    starts = start_times([job for job, _ in queued], snapshot)
     return [
-        QueuePosition(job, index, holder if index < EXACT_POSITIONS else None, start, _training_key(job, snapshot))
-        for index, (job, start) in enumerate(zip(jobs, start_times(jobs, snapshot), strict=True))
+        QueuePosition(job, index, holder if index < EXACT_POSITIONS else None, start, _key(training))
+        for index, ((job, training), start) in enumerate(zip(queued, starts, strict=True))
     ]
 
 
-def _training_key(job: Job, snapshot: Snapshot) -> str | None:
-    training = awaited_training(job, snapshot)
-    return None if training is None else training.key
+def _key(job: Job | None) -> str | None:
+    return None if job is None else job.key
 
 
 def _holder(snapshot: Snapshot) -> str | None:
