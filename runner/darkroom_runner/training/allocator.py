@@ -1,7 +1,7 @@
 """Keeps glibc from returning memory to the kernel after every training step on the CPU. Called by session.py.
 
 By default glibc unmaps what a step has freed at the end of the heap, and the next step gets it back page by page: one
-page fault for each 4 KiB. See mallopt(3). Other C libraries are left alone.
+page fault for each 4 KiB. See mallopt(3). Other C libraries are unchanged.
 """
 
 import contextlib

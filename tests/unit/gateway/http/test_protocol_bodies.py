@@ -115,12 +115,18 @@ def test_client_that_reads_slowly_is_kept(port: int) -> None:
 
 
 def test_system_drops_clients_that_acknowledge_nothing() -> None:
-    with server() as (port, running), Connection(port) as connection:
-        connection.send(get())
-        connection.answer()
-        [accepted] = running.server_state.connections
-        with accepted.transport.get_extra_info("socket").dup() as same:
-            assert same.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == LOW.write_seconds * 1000
+    def user_timeout_milliseconds(port: int, running: uvicorn.Server) -> int:
+        with Connection(port) as connection:
+            connection.send(get())
+            connection.answer()
+            own = connection.socket.getsockname()
+            transports = [each.transport for each in running.server_state.connections]
+            [accepted] = [each for each in transports if each.get_extra_info("peername") == own]
+            with accepted.get_extra_info("socket").dup() as same:
+                return int(same.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT))
+
+    with server() as running:  # A connection may be accepted before the listening socket has the option.
+        wait_until(lambda: user_timeout_milliseconds(*running) == LOW.write_seconds * 1000, "connections have it")
 
 
 def test_stream_whose_client_reads_nothing_ends() -> None:
