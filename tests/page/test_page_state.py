@@ -120,6 +120,16 @@ def test_page_that_stays_open_keeps_a_limited_number_of_finished_jobs(modules: P
     assert run(modules, "jobs.js", code) == [2000, False, True]
 
 
+def test_answer_to_a_request_with_a_forgotten_key_is_not_shown(modules: Page) -> None:
+    code = """
+      const began = m.now();
+      m.forgetJobs();
+      m.putAnswers([job("late", "Succeeded")], began);
+      m.putAnswers([job("new", "Succeeded")], m.now());
+      return [m.jobs.peek().has("late"), m.jobs.peek().has("new")];"""
+    assert run(modules, "jobs.js", code) == [False, True]
+
+
 def test_log_is_read_again_when_its_stream_ends_before_the_run(modules: Page) -> None:
     code = """
       const { handleEvent } = await import("/js/jobs.js");

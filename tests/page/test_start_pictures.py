@@ -45,9 +45,16 @@ def test_mask_of_another_start_picture_is_forgotten(modules: Page) -> None:
         for (let frame = 0; frame < 5; frame += 1) await drawn();
         return [...document.querySelectorAll(".chosen .name")].map((each) => each.textContent);
       };
-      const all = [await chosen("1.png", "mask.png"), await chosen("2.png")];
+      const all = [await chosen("1.png", "mask.png"), await chosen("2.png"), await chosen("2.png", "mask.png")];
+      render(null, document.body); // Another view, from which the next picture is chosen.
+      all.push(await chosen("3.png"));
       render(null, document.body);
       writeDraft("generate", EMPTY);
       return all;
     })()"""
-    assert call(modules, "views/generate.js", code) == [["1.png", "mask.png"], ["2.png"]]
+    assert call(modules, "views/generate.js", code) == [
+        ["1.png", "mask.png"],
+        ["2.png"],
+        ["2.png", "mask.png"],
+        ["3.png"],
+    ]

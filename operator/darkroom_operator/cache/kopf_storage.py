@@ -1,7 +1,7 @@
 """Storages that store nothing, for kopf's settings. Called by handlers.py.
 
 For every event kopf copies and compares the whole object, as its change handlers need it, and reads its progress from
-annotations: almost half of the operator's CPU time. Ours are event handlers, which use neither.
+annotations. Ours are event handlers, which use neither.
 """
 
 from collections.abc import Iterable

@@ -24,7 +24,8 @@ TRIM_BYTES_AFTERWARDS = 2 * MAPPED_BYTES
 
 @contextlib.contextmanager
 def freed_memory_kept(device: "torch.device") -> Iterator[None]:
-    """While it is open, freed memory stays in the process. Afterwards what is unused is returned."""
+    """While it is open, up to `KEPT_BYTES` of freed memory stay in the process, except for blocks above `MAPPED_BYTES`.
+    Afterwards what is unused is returned."""
     libc = ctypes.CDLL(None)
     if device.type != "cpu" or not (hasattr(libc, "mallopt") and hasattr(libc, "malloc_trim")):
         yield

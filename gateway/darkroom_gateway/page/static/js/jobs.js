@@ -27,11 +27,17 @@ let moment = 0;
 /** @type {Map<string, number>} When a job last changed. An answer whose request began before is older. */
 const changedAt = new Map();
 
+/** The moment at which all jobs were forgotten last. */
+let forgottenAt = 0;
+
 /** @type {Map<string, string>} Idempotency keys of retries without an answer yet, by the job. */
 const retries = new Map();
 
 /** @type {Set<string>} Jobs whose deletion was reported. An answer about one that comes later is older. */
 const removed = new Set();
+
+/** Whether a job was deleted while the page was open. @param {string} id */
+export const isRemoved = (id) => removed.has(id);
 
 /** @param {Job} job */
 export function isFinished(job) {
@@ -117,7 +123,7 @@ export function putChanged(job, began) {
 
 /** @param {string} id @param {number} since */
 function hasChanged(id, since) {
-  return (changedAt.get(id) ?? 0) > since;
+  return Math.max(changedAt.get(id) ?? 0, forgottenAt) > since;
 }
 
 /** @param {string} id */
@@ -141,8 +147,10 @@ export function removeJob(id) {
   if (next.delete(id)) jobs.value = next;
 }
 
-/** Forget everything that the gateway has said. */
+/** Forget everything that the gateway has said, and what it answers to earlier requests. */
 export function forgetJobs() {
+  moment += 1;
+  forgottenAt = moment;
   for (const id of jobs.peek().keys()) forgetLive(id);
   changedAt.clear();
   jobs.value = new Map();

@@ -1,6 +1,7 @@
 /** The models: trained and imported LoRAs. */
 
 import { address, get, send } from "./api.js";
+import { apiKey } from "./key.js";
 import { batch, signal, useValue } from "./ui.js";
 import { upload } from "./upload.js";
 
@@ -16,7 +17,9 @@ export const baseModels = signal([]);
 const SDXL_PX = 1024;
 
 export async function loadModels() {
+  const key = apiKey.peek();
   const list = await get("v1/models", { limit: 1000 });
+  if (apiKey.peek() !== key) return;
   batch(() => {
     models.value = list.models;
     baseModels.value = list.base_models;

@@ -13,7 +13,7 @@ import { StatusChip } from "../components/job_status.js";
 import { ClipTile, artifacts } from "../components/pictures.js";
 import { useReconnected } from "../components/reconnected.js";
 import { useDraft } from "../drafts.js";
-import { freshArtifact, isFinished, jobs, loadPage, refreshLinks } from "../jobs.js";
+import { freshArtifact, isFinished, isRemoved, jobs, loadPage, refreshLinks } from "../jobs.js";
 import { models } from "../models.js";
 import { go, to } from "../router.js";
 import { html, useEffect, useMemo, useRef, useState, useValue } from "../ui.js";
@@ -38,8 +38,8 @@ const MOST_LEFT = 4;
 /** @param {string} name */
 function pagesLeft(name) {
   const { ids = [] } = left.get(name) ?? {};
-  // With another key the page knows none of them.
-  return ids.some((id) => jobs.peek().has(id)) ? left.get(name) : undefined;
+  // The page forgets jobs with their key, and the oldest of very many.
+  return ids.length > 0 && ids.every((id) => jobs.peek().has(id) || isRemoved(id)) ? left.get(name) : undefined;
 }
 
 /** @param {string} name @param {Pages} pages */
@@ -76,10 +76,12 @@ export function usePages(filters) {
   const name = JSON.stringify(filters);
   const [state, setState] = useState(() => pagesLeft(name) ?? NO_PAGES);
   const current = useRef("");
+  const asked = useRef(/** @type {string | null} */ (null));
   /** @param {string | null} cursor */
   const load = async (cursor) => {
     current.current = name;
-    setState((/** @type {Pages} */ before) => (cursor ? { ...before, isLoading: true, fault: "" } : (pagesLeft(name) ?? NO_PAGES)));
+    asked.current = cursor;
+    setState((/** @type {Pages} */ before) => ({ ...(cursor ? before : (pagesLeft(name) ?? NO_PAGES)), isLoading: true, fault: "" }));
     try {
       const page = await loadPage({ ...filters, cursor });
       if (current.current !== name) return;
@@ -95,7 +97,7 @@ export function usePages(filters) {
   useEffect(() => {
     if (!state.isLoading && !state.fault && current.current === name) leave(name, state);
   }, [state]);
-  const more = () => load(state.next);
+  const more = () => load(state.fault ? asked.current : state.next);
   useReconnected(state.fault !== "", more);
   return { ...state, more };
 }

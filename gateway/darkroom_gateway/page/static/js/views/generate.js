@@ -14,7 +14,7 @@ import { Pictures, artifacts, seedOf } from "../components/pictures.js";
 import { again } from "../components/picture_actions.js";
 import { Sending, UploadProgress } from "../components/sending.js";
 import { sayError } from "../components/toasts.js";
-import { useDraft } from "../drafts.js";
+import { readDraft, useDraft } from "../drafts.js";
 import { freshArtifact, isFinished } from "../jobs.js";
 import { useNativePx } from "../models.js";
 import { go, route, scrollOfEntry, to } from "../router.js";
@@ -64,6 +64,9 @@ export function GenerateView({ id }) {
     </div>`;
 }
 
+/** The start picture that the form knew last, also while another view was shown. @type {string | undefined} */
+let startBefore = readDraft("generate", EMPTY).start?.uri;
+
 function GenerateForm() {
   const [draft, keep] = useDraft("generate", EMPTY);
   const pictures = useValue(startFiles);
@@ -86,14 +89,13 @@ function GenerateForm() {
     setStartFiles(chosen);
   };
   const startUri = draft.start?.uri;
-  const startBefore = useRef(startUri);
   useEffect(() => {
-    if (startUri && startUri !== startBefore.current) {
+    if (startUri && startUri !== startBefore) {
       // It was chosen outside of the form. The mask and the faults were about another picture.
       sending.changed(["start"]);
       setPictures({ image: null, mask: null });
     }
-    startBefore.current = startUri;
+    startBefore = startUri;
   }, [startUri]);
 
   /** @param {Event} event */
