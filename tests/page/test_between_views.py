@@ -99,6 +99,25 @@ def test_forgotten_key_takes_the_pictures_with_it(app: App) -> None:
     expect(app.page.get_by_role("link", name="star 0")).to_have_count(0)
 
 
+def test_closed_question_for_the_key_stays_closed_when_another_request_is_refused(app: App) -> None:
+    app.keys = {"secret-key"}
+    app.holds_lists = True
+    app.open("gallery")
+    dialog = app.page.get_by_role("dialog", name="API key")
+    expect(dialog).to_contain_text("This gateway is protected")
+    press(app.page, "Escape")
+    expect(dialog).to_be_hidden()
+    held = len(app.held)
+    with app.page.expect_response(re.compile(r"/v1/jobs\?")):
+        app.release()
+    assert held
+    expect(app.page.get_by_role("button", name="Try again")).to_be_visible()
+    expect(dialog).to_be_hidden()
+
+    app.page.get_by_role("button", name="Enter the key").click()
+    expect(dialog).to_be_visible()
+
+
 def test_dropped_start_picture_is_kept_in_other_views_and_after_a_reload(app: App) -> None:
     app.open("generate")
     drop(app.page.get_by_text("Optional: drop or paste one"), PHOTOS[:1])

@@ -27,20 +27,35 @@ def picture_job(number: int, **changes: Any) -> dict[str, Any]:
 
 
 class App:
-    """A page whose gateway knows these jobs. `keys`: those that it accepts; empty: it needs none."""
+    """A page whose gateway knows these jobs. `keys`: those that it accepts; empty: it needs none.
+
+    While `holds_lists`, requests for lists of jobs wait in `held`, for `release`.
+    """
 
     def __init__(self, page: Page, jobs: list[dict[str, Any]]) -> None:
         self.page = page
         self.jobs = jobs
         self.keys: set[str] = set()
         self.is_lost = False
+        self.holds_lists = False
+        self.held: list[Route] = []
         page.route(f"{SECURE_ORIGIN}/**", self._answer)
 
     def open(self, view: str) -> None:
         self.page.goto(f"{SECURE_ORIGIN}/#/{view}")
 
+    def release(self) -> None:
+        """Answer the requests that wait, and no longer hold others."""
+        self.holds_lists = False
+        held, self.held = self.held, []
+        for route in held:
+            self._answer(route)
+
     def _answer(self, route: Route) -> None:
         url = urlsplit(route.request.url)
+        if self.holds_lists and url.path == "/v1/jobs":
+            self.held.append(route)
+            return
         if not url.path.startswith("/v1/"):
             _send_file(route, url.path)
         elif self.is_lost:

@@ -1,6 +1,6 @@
 /** Requests to the gateway: the key, problem details as errors, and retries of reads. */
 
-import { apiKey, askForKey } from "./key.js";
+import { apiKey, askForKey, keyAnswers } from "./key.js";
 
 /** The gateway's address, with a slash at its end. The gateway puts it into the document's `<base>`. */
 export const ROOT = new URL(document.baseURI);
@@ -62,11 +62,11 @@ export function newIdempotencyKey() {
  * @param {number} status
  * @param {string} body
  * @param {string | null} retryAfter
- * @param {boolean} [usesStoredKey]
+ * @param {number | null} sentAfter `keyAnswers` when the request was sent; null for one with a key of its own.
  */
-export function problemOf(status, body, retryAfter, usesStoredKey = true) {
+export function problemOf(status, body, retryAfter, sentAfter) {
   const seconds = retryAfter && /^\d+$/.test(retryAfter) ? Number(retryAfter) : null;
-  if (status === 401 && usesStoredKey) askForKey();
+  if (status === 401 && sentAfter !== null) askForKey(sentAfter);
   try {
     const { detail, title, type, errors } = JSON.parse(body);
     const kind = String(type ?? "").split(":").pop() ?? "";
@@ -87,8 +87,8 @@ function pause(seconds, signal) {
   });
 }
 
-/** @param {URL} url @param {RequestInit} init @param {boolean} usesStoredKey */
-async function once(url, init, usesStoredKey) {
+/** @param {URL} url @param {RequestInit} init @param {number | null} sentAfter As of `problemOf`. */
+async function once(url, init, sentAfter) {
   let response;
   try {
     response = await fetch(url, init);
@@ -97,7 +97,7 @@ async function once(url, init, usesStoredKey) {
     throw new Problem(0, "The gateway can't be reached. Check your connection.");
   }
   if (response.ok) return response;
-  throw problemOf(response.status, await response.text(), response.headers.get("Retry-After"), usesStoredKey);
+  throw problemOf(response.status, await response.text(), response.headers.get("Retry-After"), sentAfter);
 }
 
 /**
@@ -110,10 +110,11 @@ async function once(url, init, usesStoredKey) {
 export async function request(url, init = {}) {
   const own = /** @type {Record<string, string>} */ (init.headers ?? {});
   const headers = { ...credentials(), ...own };
+  const sentAfter = "Authorization" in own ? null : keyAnswers;
   const mayRepeat = (init.method ?? "GET") === "GET" || "Idempotency-Key" in headers;
   for (let attempt = 1; ; attempt += 1) {
     try {
-      return await once(url, { ...init, headers, cache: "no-store" }, !("Authorization" in own));
+      return await once(url, { ...init, headers, cache: "no-store" }, sentAfter);
     } catch (error) {
       const passes = error instanceof Problem && (error.status === 0 || RETRIED.has(error.status));
       if (!passes || !mayRepeat || attempt >= TRIES) throw error;

@@ -13,7 +13,7 @@ import { unfinished } from "./jobs.js";
 import { restorePhotos } from "./photos.js";
 import { route, scrollOfEntry, section, to } from "./router.js";
 import { connection, gatewayWarning, reconnect } from "./session.js";
-import { apiKey, askForKey, keyEntries } from "./key.js";
+import { apiKey, askForKey, keyAnswers, keyEntries } from "./key.js";
 import { restoreStartFiles } from "./start_files.js";
 import { html, useEffect, useLayoutEffect, useRef, useValue } from "./ui.js";
 import { GalleryView } from "./views/gallery.js";
@@ -127,7 +127,7 @@ function Banner() {
   if (state === "refused") {
     return html`<div class="banner" role="alert">
       <p>${hasKey ? "The gateway no longer accepts your API key." : "This gateway needs an API key."}</p>
-      <button type="button" class="button small-button" onClick=${askForKey}>Enter the key</button>
+      <button type="button" class="button small-button" onClick=${() => askForKey(keyAnswers)}>Enter the key</button>
     </div>`;
   }
   return warning ? html`<div class="banner" role="status"><p>${warning}</p></div>` : null;

@@ -1,6 +1,7 @@
 /** A stream of server-sent events that reconnects, and continues after the last event that it received. */
 
 import { Problem, address, credentials, problemOf } from "./api.js";
+import { keyAnswers } from "./key.js";
 import { eventsOf } from "./sse.js";
 
 /** The gateway sends a comment every 15 s. After this silence the connection counts as dead. */
@@ -104,6 +105,7 @@ export class Stream {
   async read(stopped, onOpen) {
     /** @type {Record<string, string>} */
     const headers = { Accept: "text/event-stream", ...credentials() };
+    const sentAfter = keyAnswers;
     if (this.lastId !== null) headers["Last-Event-ID"] = this.lastId;
     const silence = new AbortController();
     let timer = setTimeout(() => silence.abort(), SILENCE_MS);
@@ -111,7 +113,9 @@ export class Stream {
     stopped.addEventListener("abort", cut);
     try {
       const response = await fetch(address(this.path), { headers, signal: silence.signal, cache: "no-store" });
-      if (!response.ok) throw problemOf(response.status, await response.text(), response.headers.get("Retry-After"));
+      if (!response.ok) {
+        throw problemOf(response.status, await response.text(), response.headers.get("Retry-After"), sentAfter);
+      }
       onOpen();
       this.listener.onOpen?.(this.lastId !== null);
       for await (const event of eventsOf(response)) {

@@ -1,6 +1,7 @@
 /** Uploads with their progress, which `fetch` does not report. */
 
 import { Problem, credentials, problemOf } from "./api.js";
+import { keyAnswers } from "./key.js";
 
 /** Uploads in progress. The page warns before it is closed. */
 let running = 0;
@@ -21,6 +22,7 @@ export function upload(url, body, { idempotencyKey, signal, onProgress } = {}) {
   running += 1;
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
+    const sentAfter = keyAnswers;
     request.open("POST", url);
     for (const [name, value] of Object.entries(credentials())) request.setRequestHeader(name, value);
     if (idempotencyKey) request.setRequestHeader("Idempotency-Key", idempotencyKey);
@@ -30,7 +32,7 @@ export function upload(url, body, { idempotencyKey, signal, onProgress } = {}) {
     request.onload = () => {
       const { status, responseText } = request;
       if (status >= 200 && status < 300) resolve(JSON.parse(responseText));
-      else reject(problemOf(status, responseText, request.getResponseHeader("Retry-After")));
+      else reject(problemOf(status, responseText, request.getResponseHeader("Retry-After"), sentAfter));
     };
     request.onerror = () =>
       reject(new Problem(0, "The connection broke before the upload was complete. Nothing is lost: send it again."));

@@ -1,7 +1,7 @@
 /** Asks for the API key when the gateway wants one. */
 
 import { Problem, messageOf, tryKey } from "../api.js";
-import { apiKey, keyWanted, setKey } from "../key.js";
+import { apiKey, dismissKey, keyWanted, setKey } from "../key.js";
 import { html, useState, useValue } from "../ui.js";
 import { Dialog } from "./dialogs.js";
 import { TextField } from "./fields.js";
@@ -45,7 +45,7 @@ export function KeyDialog() {
   if (!isOpen) return null;
   const close = () => {
     setOpen(false);
-    keyWanted.value = false;
+    if (keyWanted.peek()) dismissKey();
   };
   // A stored key was accepted before.
   const [title, text] = apiKey.peek()
