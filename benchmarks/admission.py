@@ -36,7 +36,7 @@ from darkroom_local.kube.kubeconfig import Connection, read_kubeconfig
 
 COUNTED = 20
 """Hand-overs during which requests are counted."""
-SETTLE_SECONDS = 300.0
+SETTLE_SECONDS = 900.0
 TIMEOUT_SECONDS = 60.0
 
 

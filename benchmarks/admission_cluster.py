@@ -1,4 +1,4 @@
-"""The cluster side of benchmarks/admission.py: an API server, a namespace with jobs, and the role of the kubelet."""
+"""The cluster side of the admission benchmarks: an API server, a namespace with jobs, and the role of the kubelet."""
 
 import asyncio
 import contextlib
@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import yaml
 
 from darkroom_contract import names
-from darkroom_contract.crd.definitions import definition
 from darkroom_contract.names import API_VERSION, GROUP, VERSION, Kind
 from darkroom_contract.outcome import Outcome
 from darkroom_local.errors import ApiError
@@ -25,15 +25,16 @@ from darkroom_local.processes.ports import free_ports
 
 Json = dict[str, Any]
 
+CRDS = Path(__file__).parents[1] / "crds"
 MESSAGE = Outcome(succeeded=True, prefix="runs/benchmark/").to_message()
 CREATING_AT_ONCE = 16
-SETTLE_SECONDS = 300.0
+SETTLE_SECONDS = 900.0
 TIMEOUT_SECONDS = 60.0
 
 
 @contextlib.contextmanager
-def open_cluster(named: Path | None) -> Iterator[Path]:
-    """The given kubeconfig, or that of an API server that runs as long as this context."""
+def open_cluster(named: Path | None, crds: Path = CRDS) -> Iterator[Path]:
+    """The given kubeconfig, or that of an API server with these CRDs, which runs as long as this context."""
     if named is not None:
         yield named
         return
@@ -46,7 +47,7 @@ def open_cluster(named: Path | None) -> Iterator[Path]:
         server = subprocess.Popen([*command, "--port", str(port), "--token-file", str(token_file)])
         try:
             wait_for_server(f"http://127.0.0.1:{port}/readyz")
-            install_crds(read_kubeconfig(kubeconfig))
+            install_crds(read_kubeconfig(kubeconfig), crds)
             yield kubeconfig
         finally:
             server.terminate()
@@ -63,10 +64,10 @@ def wait_for_server(url: str) -> None:
     sys.exit(f"{url} does not answer")
 
 
-def install_crds(connection: Connection) -> None:
-    for kind in Kind:
-        url = f"{connection.server}/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-        httpx.post(url, json=definition(kind), trust_env=False).raise_for_status()
+def install_crds(connection: Connection, crds: Path) -> None:
+    url = f"{connection.server}/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    for path in sorted(crds.glob("*.yaml")):
+        httpx.post(url, json=yaml.safe_load(path.read_text()), trust_env=False).raise_for_status()
 
 
 @contextlib.asynccontextmanager
@@ -112,7 +113,7 @@ def jobs_path(namespace: str) -> str:
 
 
 async def settle(kube: KubeClient, namespace: str) -> None:
-    """Until every job has a status, or for five minutes."""
+    """Until every job has a status, or for a quarter of an hour."""
     end = time.monotonic() + SETTLE_SECONDS
     while time.monotonic() < end:
         jobs = await all_jobs(kube, namespace)

@@ -1,4 +1,4 @@
-"""The operator that benchmarks/admission.py measures, and the proxy that counts its requests."""
+"""The operator that the admission benchmarks measure, and the proxy that counts its requests."""
 
 import contextlib
 import os
@@ -23,14 +23,17 @@ UNUSED = "unused"
 
 
 @contextlib.contextmanager
-def start_operator(kubeconfig: Path, namespace: str) -> Iterator[subprocess.Popen[bytes]]:
+def start_operator(
+    kubeconfig: Path, namespace: str, python: str = sys.executable
+) -> Iterator[subprocess.Popen[bytes]]:
+    """An operator, of the build that this interpreter imports."""
     environment = os.environ | {
         "KUBECONFIG": str(kubeconfig),
         "DARKROOM_NAMESPACE": namespace,
         "DARKROOM_RUNNER_IMAGE": "darkroom/runner:benchmark",
         "DARKROOM_GPU_RESOURCE": NO_NODE_HAS,
     }
-    command = [sys.executable, "-m", "darkroom_operator.main"]
+    command = [python, "-m", "darkroom_operator.main"]
     operator = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
     try:
         yield operator

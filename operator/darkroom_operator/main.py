@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
 import prometheus_client
+import uvloop
 
 from darkroom_contract.log_lines import set_up_log
 from darkroom_contract.names import Kind
@@ -63,7 +64,7 @@ def main() -> None:
         settings = Settings.from_environment(os.environ)
         tracing = open_tracing("darkroom-operator", os.environ)
         try:
-            asyncio.run(operate(settings, tracing))
+            uvloop.run(operate(settings, tracing))
         finally:
             tracing.close()
     except OperatorError as error:

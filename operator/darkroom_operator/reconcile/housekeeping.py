@@ -3,7 +3,7 @@
 None of it is urgent, and none of it decides which job runs.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from datetime import datetime, timedelta
 from itertools import islice
 
@@ -22,9 +22,9 @@ from darkroom_operator.reconcile.actions import (
     WriteStatus,
 )
 from darkroom_operator.reconcile.stops import active_deadline, start_deadline
-from darkroom_operator.scheduling.admission import admissible_from, next_candidate, owns_slot
+from darkroom_operator.scheduling.admission import admissible_from, next_candidate, owns_slot, queued_with_trainings
 from darkroom_operator.scheduling.job_state import is_finished, may_run
-from darkroom_operator.scheduling.queue_position import QueuePosition, queue_positions
+from darkroom_operator.scheduling.queue_position import QueuePosition, positions_of
 from darkroom_operator.scheduling.snapshot import Snapshot
 from darkroom_operator.status import transitions
 from darkroom_operator.status.stale_positions import has_position, stale_positions
@@ -42,14 +42,17 @@ def housekeeping(snapshot: Snapshot, max_updates: int) -> Iterator[Action]:
     yield from (FailUnreadableJob(job) for job in snapshot.unreadable.values() if not job.failed)
     yield from _rejected(snapshot)
     # 2. Jobs that enter or leave the queue get their status.
-    positions = queue_positions(snapshot)
-    known = [position for position in positions if has_position(position.job)]
-    if len(known) < len(positions):
+    queued = queued_with_trainings(snapshot)
+    has_new = not all(has_position(job) for job, _ in queued)
+    # Estimates for a long queue take a while: only for those who read them.
+    positions = positions_of(queued, snapshot) if has_new or max_updates > 0 else []
+    if has_new:
         yield from _newly_queued(positions, snapshot)
-    yield from _not_queued(positions, snapshot)
+    yield from _not_queued({job.uid for job, _ in queued}, snapshot)
     # 3. Stale positions and generations are updated, as far as the rate limit allows.
     unobserved = list(islice(_unobserved(snapshot), max_updates))
     reserved = min(len(unobserved), max_updates // FINISHED_SHARE)
+    known = [position for position in positions if has_position(position.job)] if has_new else positions
     stale = stale_positions(known, snapshot.now, max_updates - reserved)
     yield from (UpdateQueuePosition(each.job, _waiting_status(each, snapshot)) for each in stale)
     yield from unobserved[: max_updates - len(stale)]
@@ -77,9 +80,8 @@ def _waiting_status(position: QueuePosition, snapshot: Snapshot) -> JobStatus:
     return transitions.waiting(position.job, position, snapshot.now)
 
 
-def _not_queued(positions: Iterable[QueuePosition], snapshot: Snapshot) -> Iterator[WriteStatus | Requeue]:
-    """Unfinished jobs that neither hold a slot nor are queued: their statuses say why."""
-    queued = {position.job.uid for position in positions}
+def _not_queued(queued: Container[str], snapshot: Snapshot) -> Iterator[WriteStatus | Requeue]:
+    """Unfinished jobs that neither hold a slot nor are queued, by uid: their statuses say why."""
     for job in (job for job in snapshot.pending if job.uid not in queued and _has_no_run(job, snapshot)):
         if job.uid in snapshot.rejected and may_run(job):
             continue  # It fails now, or has a run that fails.

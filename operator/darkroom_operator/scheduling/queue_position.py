@@ -3,6 +3,7 @@
 Whether a status still shows the right position is decided by `status/stale_positions.py`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -35,7 +36,12 @@ class QueuePosition:
 
 def queue_positions(snapshot: Snapshot) -> list[QueuePosition]:
     """The positions of all queued jobs, the next one first."""
-    queued, holder = queued_with_trainings(snapshot), _holder(snapshot)
+    return positions_of(queued_with_trainings(snapshot), snapshot)
+
+
+def positions_of(queued: Sequence[tuple[Job, Job | None]], snapshot: Snapshot) -> list[QueuePosition]:
+    """The positions of these jobs, which are `queued_with_trainings`."""
+    holder = _holder(snapshot)
     starts = start_times([job for job, _ in queued], snapshot)
     return [
         QueuePosition(job, index, holder if index < EXACT_POSITIONS else None, start, _key(training))

@@ -7,6 +7,7 @@ rejected when it is created.
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from cel_expr_python import cel
@@ -90,11 +91,24 @@ class RuleNode:
     values: "RuleNode | None"
     items: "RuleNode | None"
 
+    @cached_property
+    def has_transition(self) -> bool:
+        """Whether a rule here or below compares with the old value."""
+        below = [*self.properties.values(), self.values, self.items]
+        return any(rule.is_transition for rule in self.rules) or any(node and node.has_transition for node in below)
+
     def validate(self, value: Any, old: Any, path: str = "") -> Iterator[Cause]:
-        """The violations of a value. `old` is MISSING if there is no value to compare with."""
+        """The violations of a value. `old` is MISSING if there is no value to compare with.
+
+        An unchanged value is judged by transition rules only, as in Kubernetes (validation ratcheting): a rule that was
+        added later does not keep the rest of the object from being changed.
+        """
         if value is None:
             return
-        yield from self._validate_here(value, old, path)
+        is_same = value == old
+        if is_same and not self.has_transition:
+            return
+        yield from self._validate_here(value, old, is_same, path)
         if isinstance(value, dict):
             yield from self._validate_properties(value, old, path)
         elif isinstance(value, list) and self.items:
@@ -118,8 +132,8 @@ class RuleNode:
                 return candidate
         return MISSING
 
-    def _validate_here(self, value: Any, old: Any, path: str) -> Iterator[Cause]:
-        rules = [rule for rule in self.rules if not rule.is_transition or old is not MISSING]
+    def _validate_here(self, value: Any, old: Any, is_same: bool, path: str) -> Iterator[Cause]:
+        rules = [rule for rule in self.rules if (old is not MISSING if rule.is_transition else not is_same)]
         if not rules:
             return
         data = {"self": to_cel(value, self.schema)}

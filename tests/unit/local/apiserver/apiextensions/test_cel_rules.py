@@ -56,6 +56,21 @@ def test_evaluation_error_is_a_violation() -> None:
     assert "missing" in message
 
 
+@pytest.mark.parametrize("unchanged", [{"a": 2}, {"a": 2, "b": [1]}])
+def test_rule_does_not_judge_what_an_update_leaves_as_it_is(unchanged: Json) -> None:
+    schema = {"type": "object", "properties": {"spec": ruled("self.a == 1", message="one")}}
+    assert violations(schema, {"spec": unchanged, "status": 2}, {"spec": unchanged, "status": 1}) == []
+    assert len(violations(schema, {"spec": unchanged}, {"spec": {"a": 3}})) == 1
+    assert len(violations(schema, {"spec": unchanged})) == 1
+
+
+def test_transition_rule_judges_an_unchanged_value_too() -> None:
+    frozen = ruled("self.a > oldSelf.a", message="more")
+    assert violations({"type": "object", "properties": {"spec": frozen}}, {"spec": {"a": 1}}, {"spec": {"a": 1}}) == [
+        'spec: Invalid value: "object": more'
+    ]
+
+
 def test_transition_rule_applies_only_to_updates() -> None:
     schema = ruled("self.a == oldSelf.a", message="frozen")
     assert violations(schema, {"a": 1}) == []
