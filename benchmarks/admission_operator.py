@@ -23,9 +23,7 @@ UNUSED = "unused"
 
 
 @contextlib.contextmanager
-def start_operator(
-    kubeconfig: Path, namespace: str, python: str = sys.executable
-) -> Iterator[subprocess.Popen[bytes]]:
+def start_operator(kubeconfig: Path, namespace: str, python: str = sys.executable) -> Iterator[subprocess.Popen[bytes]]:
     """An operator, of the build that this interpreter imports."""
     environment = os.environ | {
         "KUBECONFIG": str(kubeconfig),

@@ -2,10 +2,11 @@
 
     python benchmarks/admission_pairs.py --against ../darkroom-before --waiting 10 1000 10000
 
-Each build has an API server of its own (this checkout's, with the CRDs of the build), a namespace with as many jobs, and
-an operator that runs all the time. They hand over in blocks: some of one build, then as many of the other, in the opposite
-order each time. The speed of a shared machine changes within minutes, by more than the builds differ; both builds of a
-pair of blocks see the same machine. A ratio is the median of the pairs' ratios, with its quartiles.
+Each build has an API server of its own (this checkout's, with the CRDs of the build), a namespace with as many jobs,
+and an operator that runs all the time. They hand over in blocks: some of one build, then as many of the other, in the
+opposite order each time. The speed of a shared machine changes within minutes, by more than the builds differ; both
+builds of a pair of blocks see the same machine. A ratio is the median of the pairs' ratios, with its quartiles. Compare
+a checkout with itself first: the ratio of equal builds says what the machine can show.
 """
 
 import argparse

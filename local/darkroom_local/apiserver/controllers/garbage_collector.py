@@ -58,12 +58,9 @@ def collect_garbage(api: ResourceApi) -> int:
 
     Unowned objects come first: once a kind is deleted, nothing shows whether an owner of that kind exists.
     """
-    return _round(api, _delete_unneeded) + _round(api, _continue_deletion)
-
-
-def _round(api: ResourceApi, step: Step) -> int:
     found = [(resource, document) for resource, document in _all_objects(api) if _is_candidate(resource, document)]
-    return sum(_process(api, step, resource, document) for resource, document in found)
+    steps = (_delete_unneeded, _continue_deletion)
+    return sum(_process(api, step, resource, document) for step in steps for resource, document in found)
 
 
 def _is_candidate(resource: Resource, document: Json) -> bool:

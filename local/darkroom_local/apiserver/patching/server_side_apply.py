@@ -24,6 +24,7 @@ from darkroom_local.apiserver.patching.field_sets import (
 from darkroom_local.apiserver.resources.resource import Resource
 
 NONE: FieldSet = frozenset()
+MISSING = object()
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
@@ -64,8 +65,8 @@ def server_side_apply(
 def track(old: Json | None, new: Json, writer: str, resource: Resource, subresource: str = "") -> None:
     """Update the managed fields of `new`: its writer becomes the manager of all that differs from `old`."""
     field_type, manager = FieldType.of(resource), FieldManager(writer, "Update", subresource)
-    before = fields_of(old, field_type) if old else NONE
-    after = fields_of(new, field_type)
+    before = _different_fields(old or {}, new, field_type)
+    after = _different_fields(new, old or {}, field_type)
     changed = {path for path in after if path not in before or (not is_item(path) and _differs(old, new, path))}
     removed = before - after
     source = new if "managedFields" in new["metadata"] else old
@@ -73,6 +74,24 @@ def track(old: Json | None, new: Json, writer: str, resource: Resource, subresou
     if changed:
         entries[manager] = entries.get(manager, NONE) | changed
     new["metadata"]["managedFields"] = _write(entries, old, resource)
+
+
+def _different_fields(document: Json, other: Json, field_type: FieldType) -> FieldSet:
+    """The fields of a document in those parts in which the other is different, down to the fields of spec and status:
+    most of an object stays as it is in an update, and need not be walked through."""
+    part: Json = {}
+    for name, value in document.items():
+        before = other.get(name, MISSING)
+        if value == before:
+            continue
+        is_object = isinstance(value, dict) and isinstance(before, dict) and not field_type.field(name).is_atomic()
+        fields = {key for key in value if value[key] != before.get(key, MISSING)} if is_object else set()
+        if fields:
+            part[name] = {key: value[key] for key in fields}
+        elif not is_object or not value:
+            part[name] = value
+        # Otherwise only the other has something more. An empty object here would be a field of its own.
+    return fields_of(part, field_type) if part else NONE
 
 
 def same_managers(old: Json, new: Json) -> bool:
@@ -188,9 +207,9 @@ def _manager_of(entry: Json) -> FieldManager:
 def _write(entries: FieldManagers, old: Json | None, resource: Resource) -> list[Json]:
     """The `managedFields` of the metadata; an unchanged entry keeps its time."""
     before, present = _read(old), now()
-    times = {_manager_of(each): each["time"] for each in _managed_fields(old)}
+    known = {_manager_of(each): each for each in _managed_fields(old) if each.get("manager")}
     return [
-        _entry(manager, fields, times[manager] if before.get(manager) == fields else present, resource)
+        known[manager] if before.get(manager) == fields else _entry(manager, fields, present, resource)
         for manager, fields in sorted(entries.items())
         if fields
     ]

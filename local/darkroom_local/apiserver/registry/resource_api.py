@@ -207,7 +207,7 @@ class ResourceApi:
     def _replace(self, resource: Resource, old: Json, new: Json) -> Json:
         stored = to_stored(resource.collection, new)
         written = self.store.replace(resource.collection, stored, old["metadata"]["resourceVersion"])
-        self._after_write(resource, written)
+        self._after_write(resource, written, old)
         return self.as_version(resource, written)
 
     def _remove(self, resource: Resource, old: Json, last: Json) -> Json:
@@ -246,14 +246,14 @@ class ResourceApi:
             raise invalid("CustomResourceDefinition", "apiextensions.k8s.io", definition["metadata"]["name"], causes)
         definition["status"] = definitions.established(definition, now())
 
-    def _after_write(self, resource: Resource, written: Json) -> None:
+    def _after_write(self, resource: Resource, written: Json, old: Json | None = None) -> None:
         if resource.collection == DEFINITIONS:
             self._serve(written)
         if resource.collection == NAMESPACES:
             self._ensure_service_account(written)
         chain.update_quota_status(self.store, resource, written)
-        if is_being_deleted(written) or next(owners(written), None):
-            self._collect()  # Its owner may already be deleted.
+        if is_being_deleted(written) or list(owners(written)) != list(owners(old or {})):
+            self._collect()  # A new owner may already be deleted.
 
     def _serve(self, definition: Json) -> None:
         resources, _ = definitions.compile_definition(definition)
