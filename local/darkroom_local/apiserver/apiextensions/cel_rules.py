@@ -4,9 +4,10 @@ cel-expr-python lacks Kubernetes' own CEL libraries (quantity, url, ip, regex): 
 rejected when it is created.
 """
 
+import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -23,6 +24,8 @@ ENVIRONMENT = cel.NewEnv(
 OLD_SELF = re.compile(r"\boldSelf\b")
 MISSING = object()
 """Stands for a missing old value: the object or this part of it is new."""
+MAX_ALLOWED = 1000
+"""Unchanged values that each schema node remembers."""
 
 
 class RuleInvalidError(ValueError):
@@ -90,6 +93,8 @@ class RuleNode:
     properties: dict[str, "RuleNode"]
     values: "RuleNode | None"
     items: "RuleNode | None"
+    _allowed: set[str] = field(default_factory=set)
+    """Values, as JSON, that may stay as they are: a job's spec, which each update of its status leaves unchanged."""
 
     @cached_property
     def has_transition(self) -> bool:
@@ -134,16 +139,27 @@ class RuleNode:
 
     def _validate_here(self, value: Any, old: Any, is_same: bool, path: str) -> Iterator[Cause]:
         rules = [rule for rule in self.rules if (old is not MISSING if rule.is_transition else not is_same)]
-        if not rules:
+        # What a transition rule says about an unchanged value depends on the value alone.
+        known = json.dumps(value) if is_same and rules else None
+        if not rules or known in self._allowed:
             return
         data = {"self": to_cel(value, self.schema)}
         if old is not MISSING:
             data["oldSelf"] = to_cel(old, self.schema)
+        is_allowed = True
         for rule in rules:
             # An evaluation error is a truthy value, hence `is True`.
             result = rule.program.eval(data=data).value()
             if result is not True:
+                is_allowed = False
                 yield _cause(rule, data, result, path, self.schema.get("type", "object"))
+        if known is not None and is_allowed:
+            self._allow(known)
+
+    def _allow(self, unchanged: str) -> None:
+        if len(self._allowed) >= MAX_ALLOWED:
+            self._allowed.clear()
+        self._allowed.add(unchanged)
 
 
 def _cause(rule: Rule, data: Json, result: Any, path: str, type_name: str) -> Cause:

@@ -71,6 +71,15 @@ def test_transition_rule_judges_an_unchanged_value_too() -> None:
     ]
 
 
+def test_unchanged_value_is_judged_the_same_each_time() -> None:
+    node = compile_rules(ruled("self.a == oldSelf.a && self.a < 2", message="small"))
+    assert node is not None
+    for _ in range(2):
+        assert list(node.validate({"a": 1}, {"a": 1})) == []
+        assert len(list(node.validate({"a": 2}, {"a": 2}))) == 1
+        assert len(list(node.validate({"a": 1}, {"a": 0}))) == 1
+
+
 def test_transition_rule_applies_only_to_updates() -> None:
     schema = ruled("self.a == oldSelf.a", message="frozen")
     assert violations(schema, {"a": 1}) == []
