@@ -12,6 +12,7 @@ a checkout with itself first: the ratio of equal builds says what the machine ca
 import argparse
 import asyncio
 import contextlib
+import math
 import statistics
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -111,7 +112,7 @@ def print_table(waiting: int, before: Build, now: Build) -> None:
 
 
 def spread(ratios: list[float]) -> str:
-    low, middle, high = statistics.quantiles(ratios, n=4)
+    low, middle, high = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else 3 * [math.nan]
     return f"{middle:.2f} (quartiles {low:.2f} to {high:.2f})"
 
 

@@ -14,7 +14,6 @@ from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
 import prometheus_client
-import uvloop
 
 from darkroom_contract.log_lines import set_up_log
 from darkroom_contract.names import Kind
@@ -64,7 +63,7 @@ def main() -> None:
         settings = Settings.from_environment(os.environ)
         tracing = open_tracing("darkroom-operator", os.environ)
         try:
-            uvloop.run(operate(settings, tracing))
+            asyncio.run(operate(settings, tracing))
         finally:
             tracing.close()
     except OperatorError as error:

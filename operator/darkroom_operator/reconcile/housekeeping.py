@@ -24,7 +24,7 @@ from darkroom_operator.reconcile.actions import (
 from darkroom_operator.reconcile.stops import active_deadline, start_deadline
 from darkroom_operator.scheduling.admission import admissible_from, next_candidate, owns_slot, queued_with_trainings
 from darkroom_operator.scheduling.job_state import is_finished, may_run
-from darkroom_operator.scheduling.queue_position import QueuePosition, positions_of
+from darkroom_operator.scheduling.queue_position import QueuePosition, queue_positions
 from darkroom_operator.scheduling.snapshot import Snapshot
 from darkroom_operator.status import transitions
 from darkroom_operator.status.stale_positions import has_position, stale_positions
@@ -45,7 +45,7 @@ def housekeeping(snapshot: Snapshot, max_updates: int) -> Iterator[Action]:
     queued = queued_with_trainings(snapshot)
     has_new = not all(has_position(job) for job, _ in queued)
     # Estimates for a long queue take a while: only for those who read them.
-    positions = positions_of(queued, snapshot) if has_new or max_updates > 0 else []
+    positions = queue_positions(queued, snapshot) if has_new or max_updates > 0 else []
     if has_new:
         yield from _newly_queued(positions, snapshot)
     yield from _not_queued({job.uid for job, _ in queued}, snapshot)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from darkroom_contract.jobs import Job
-from darkroom_operator.scheduling.admission import queued_with_trainings
 from darkroom_operator.scheduling.eta import start_times
 from darkroom_operator.scheduling.snapshot import Snapshot
 
@@ -34,13 +33,8 @@ class QueuePosition:
         return self.index < EXACT_POSITIONS
 
 
-def queue_positions(snapshot: Snapshot) -> list[QueuePosition]:
-    """The positions of all queued jobs, the next one first."""
-    return positions_of(queued_with_trainings(snapshot), snapshot)
-
-
-def positions_of(queued: Sequence[tuple[Job, Job | None]], snapshot: Snapshot) -> list[QueuePosition]:
-    """The positions of these jobs, which are `queued_with_trainings`."""
+def queue_positions(queued: Sequence[tuple[Job, Job | None]], snapshot: Snapshot) -> list[QueuePosition]:
+    """The positions of the `queued_with_trainings`, the next one first."""
     holder = _holder(snapshot)
     starts = start_times([job for job, _ in queued], snapshot)
     return [

@@ -8,7 +8,6 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 from cel_expr_python import cel
@@ -96,36 +95,29 @@ class RuleNode:
     _allowed: set[str] = field(default_factory=set)
     """Values, as JSON, that may stay as they are: a job's spec, which each update of its status leaves unchanged."""
 
-    @cached_property
-    def has_transition(self) -> bool:
-        """Whether a rule here or below compares with the old value."""
-        below = [*self.properties.values(), self.values, self.items]
-        return any(rule.is_transition for rule in self.rules) or any(node and node.has_transition for node in below)
+    def validate(self, value: Any, old: Any, path: str = "", is_same: bool = False) -> Iterator[Cause]:
+        """The violations of a value. `old` is MISSING if there is no value to compare with. `is_same`: what contains
+        the value has not changed.
 
-    def validate(self, value: Any, old: Any, path: str = "") -> Iterator[Cause]:
-        """The violations of a value. `old` is MISSING if there is no value to compare with.
-
-        An unchanged value is judged by transition rules only, as in Kubernetes (validation ratcheting): a rule that was
-        added later does not keep the rest of the object from being changed.
+        An unchanged value may violate rules that don't compare it with the old one, as in Kubernetes (validation
+        ratcheting): a rule that was added later does not keep the rest of the object from being changed.
         """
         if value is None:
             return
-        is_same = value == old
-        if is_same and not self.has_transition:
-            return
+        is_same = is_same or (value == old and json.dumps(value) == json.dumps(old))  # To Python, 1 is True.
         yield from self._validate_here(value, old, is_same, path)
         if isinstance(value, dict):
-            yield from self._validate_properties(value, old, path)
+            yield from self._validate_properties(value, old, is_same, path)
         elif isinstance(value, list) and self.items:
             for index, item in enumerate(value):
-                yield from self.items.validate(item, self._old_item(item, old), f"{path}[{index}]")
+                yield from self.items.validate(item, self._old_item(item, old), f"{path}[{index}]", is_same)
 
-    def _validate_properties(self, value: Json, old: Any, path: str) -> Iterator[Cause]:
+    def _validate_properties(self, value: Json, old: Any, is_same: bool, path: str) -> Iterator[Cause]:
         before = old if isinstance(old, dict) else {}
         for name, item in value.items():
             node = self.properties.get(name) or (None if name in self.schema.get("properties", {}) else self.values)
             if node:
-                yield from node.validate(item, before.get(name, MISSING), f"{path}.{name}" if path else name)
+                yield from node.validate(item, before.get(name, MISSING), f"{path}.{name}" if path else name, is_same)
 
     def _old_item(self, item: Any, old: Any) -> Any:
         """The old item with the same keys; only items of map lists can be matched."""
@@ -138,9 +130,9 @@ class RuleNode:
         return MISSING
 
     def _validate_here(self, value: Any, old: Any, is_same: bool, path: str) -> Iterator[Cause]:
-        rules = [rule for rule in self.rules if (old is not MISSING if rule.is_transition else not is_same)]
-        # What a transition rule says about an unchanged value depends on the value alone.
-        known = json.dumps(value) if is_same and rules else None
+        rules = [rule for rule in self.rules if not rule.is_transition or old is not MISSING]
+        # What rules say about an unchanged value depends on the value alone.
+        known = json.dumps([value, old is MISSING]) if is_same and rules else None
         if not rules or known in self._allowed:
             return
         data = {"self": to_cel(value, self.schema)}
@@ -150,7 +142,7 @@ class RuleNode:
         for rule in rules:
             # An evaluation error is a truthy value, hence `is True`.
             result = rule.program.eval(data=data).value()
-            if result is not True:
+            if result is not True and not (is_same and result is False and not rule.is_transition):
                 is_allowed = False
                 yield _cause(rule, data, result, path, self.schema.get("type", "object"))
         if known is not None and is_allowed:

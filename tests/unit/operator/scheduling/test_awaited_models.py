@@ -7,7 +7,7 @@ import pytest
 from support.operator_snapshots import NOW, a_job, a_slot, a_snapshot, a_training
 
 from darkroom_contract.jobs import Job
-from darkroom_operator.scheduling.admission import admit, awaited_training, queued_jobs
+from darkroom_operator.scheduling.admission import admit, awaited_training, queued_jobs, queued_with_trainings
 from darkroom_operator.scheduling.queue_position import queue_positions
 from darkroom_operator.status.waiting import not_admitted
 
@@ -42,7 +42,7 @@ def test_generation_with_several_loras_comes_after_the_last_of_their_trainings()
     snapshot = a_snapshot(generation, cat, dog)
 
     assert queued_jobs(snapshot) == [dog, cat, generation]
-    [_, _, position] = queue_positions(snapshot)
+    [_, _, position] = queue_positions(queued_with_trainings(snapshot), snapshot)
     reason, message = not_admitted(generation, position, None)
     assert reason == "WaitingForModel"
     assert message.endswith("Waiting for TrainJob/cat, which trains one of the models dog, cat.")

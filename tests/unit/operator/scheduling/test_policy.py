@@ -12,7 +12,7 @@ from support.simulated_user import GENERATE, SimulatedUser
 
 from darkroom_contract.jobs import Job
 from darkroom_contract.status import Phase
-from darkroom_operator.scheduling.admission import admit, queued_jobs
+from darkroom_operator.scheduling.admission import admit, queued_jobs, queued_with_trainings
 from darkroom_operator.scheduling.policy import POLICIES, Key, PriorityThenAge
 from darkroom_operator.scheduling.queue import PendingQueue
 from darkroom_operator.scheduling.queue_position import queue_positions
@@ -70,7 +70,7 @@ def test_queue_positions_and_estimates_follow_a_second_policy() -> None:
     newest_first = replace(under(NewestFirst(), jobs), durations=durations)
 
     def starts(snapshot: Snapshot) -> list[tuple[str, int, float]]:
-        found = queue_positions(snapshot)
+        found = queue_positions(queued_with_trainings(snapshot), snapshot)
         return [(p.job.name, p.index, (p.estimated_start - NOW).total_seconds()) for p in found if p.estimated_start]
 
     assert starts(by_age) == [("old", 0, 0), ("new", 1, 40)]

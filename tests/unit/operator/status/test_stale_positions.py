@@ -7,6 +7,7 @@ import pytest
 from support.operator_snapshots import NOW, a_job, a_pod, a_slot, a_snapshot, holding
 
 from darkroom_contract.status import JobStatus, Phase, QueueStatus
+from darkroom_operator.scheduling.admission import queued_with_trainings
 from darkroom_operator.scheduling.queue_position import (
     EXACT_POSITIONS,
     QueuePosition,
@@ -36,7 +37,8 @@ class TestPositions:
     def test_the_first_jobs_show_the_holder_of_the_slot(self) -> None:
         holder = holding(a_job("h"), a_pod(a_job("h")))
         waiting = [a_job(f"w{number:02}") for number in range(EXACT_POSITIONS + 2)]
-        positions = queue_positions(a_snapshot(holder, *waiting, slot=a_slot(holder)))
+        snapshot = a_snapshot(holder, *waiting, slot=a_slot(holder))
+        positions = queue_positions(queued_with_trainings(snapshot), snapshot)
         assert [position.index for position in positions] == list(range(EXACT_POSITIONS + 2))
         named = [position.waiting_for for position in positions]
         assert named == ["GenerateJob/h"] * EXACT_POSITIONS + [None, None]

@@ -71,6 +71,26 @@ def test_transition_rule_judges_an_unchanged_value_too() -> None:
     ]
 
 
+def test_error_of_a_rule_is_reported_for_an_unchanged_value_too() -> None:
+    for _ in range(2):
+        [message] = violations(ruled("self.missing == 1"), {"a": 1}, {"a": 1})
+        assert "rule evaluation error" in message
+
+
+def test_unchanged_list_is_not_judged_item_by_item() -> None:
+    items = ruled("self.k < 1", message="low") | {"properties": {"k": {"type": "integer"}}}
+    schema = {"type": "object", "properties": {"l": {"type": "array", "items": items}, "n": {"type": "integer"}}}
+    assert violations(schema, {"l": [{"k": 2}], "n": 2}, {"l": [{"k": 2}], "n": 1}) == []
+    assert len(violations(schema, {"l": [{"k": 2}]}, {"l": [{"k": 3}]})) == 1
+
+
+def test_true_is_not_the_same_as_one() -> None:
+    node = compile_rules(ruled("self.a == 1", message="one"))
+    assert node is not None
+    assert list(node.validate({"a": 1}, {"a": 1})) == []
+    assert len(list(node.validate({"a": True}, {"a": 1}))) == 1
+
+
 def test_unchanged_value_is_judged_the_same_each_time() -> None:
     node = compile_rules(ruled("self.a == oldSelf.a && self.a < 2", message="small"))
     assert node is not None
