@@ -100,7 +100,8 @@ def _is_in(slot: Slot, pod: RunnerPod) -> bool:
 
 def _owners(slot: Slot, snapshot: Snapshot) -> Iterator[Job]:
     """Jobs with an ungated run in this slot whose end is not in the status yet."""
-    for pod in snapshot.pods.values():
+    unfinished = snapshot.pending.uids  # The pods of finished jobs may be a thousand.
+    for pod in [each for each in snapshot.pods.values() if each.job_uid in unfinished]:
         job = snapshot.jobs.get(pod.job_uid)
         if pod.slot == slot.number and not pod.gated and job is not None and owns_slot(job, pod):
             yield job
@@ -126,7 +127,7 @@ def _is_known(job_uid: str, snapshot: Snapshot) -> bool:
 
 def _start_run(slot: Slot, job: Job, snapshot: Snapshot, retry_wait: RetryWait) -> Action | None:
     """The job holds the slot, but no pod is confirmed in it yet."""
-    due = [pod for pod in snapshot.pods_of(job.uid) if pod.slot == slot.number and is_current_run(pod, job)]
+    due = [pod for pod in snapshot.find_pods(job.uid) if pod.slot == slot.number and is_current_run(pod, job)]
     pod = max((each for each in due if each.has_run), key=lambda each: (not each.gated, each.attempt), default=None)
     is_ungated = pod is not None and owns_slot(job, pod)
     idle = None if is_ungated else warm_pods.idle_pod(slot, snapshot)
@@ -169,7 +170,7 @@ def _create_pod(slot: Slot, job: Job, snapshot: Snapshot, retry_wait: RetryWait)
         wait = retry_wait(status.failures + 1)
         return WriteStatus(job, transitions.run_failed(job, failure, wait, snapshot.now))
     # A pod that was created for another slot has used its number.
-    last_attempt = max((pod.attempt for pod in snapshot.pods_of(job.uid)), default=0)
+    last_attempt = max((pod.attempt for pod in snapshot.find_pods(job.uid)), default=0)
     return CreatePod(job, max(status.attempts, last_attempt) + 1, slot.number)
 
 

@@ -76,7 +76,7 @@ def take_over(job: Job, pod: RunnerPod, snapshot: Snapshot) -> TakeOverPod | Non
     """Step c.; None if it is done."""
     if pod.job_uid == job.uid and is_current_run(pod, job):
         return None
-    last_attempt = max((each.attempt for each in snapshot.pods_of(job.uid)), default=0)
+    last_attempt = max((each.attempt for each in snapshot.find_pods(job.uid)), default=0)
     return TakeOverPod(pod, job, max(job.status.attempts, last_attempt) + 1)
 
 

@@ -4,7 +4,7 @@ Kept sorted as jobs come and go, so that with ten thousand of them the next one 
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from datetime import UTC, datetime
 
 from darkroom_contract.jobs import Job
@@ -78,6 +78,11 @@ class PendingQueue:
         self._keyed_at = now
         for job in list(self):
             self.put(job)
+
+    @property
+    def uids(self) -> Collection[str]:
+        """Of all unfinished jobs."""
+        return self._entries.keys()
 
     def precedes(self, first: Job, second: Job) -> bool:
         """Whether the first of two jobs of the queue is before the second."""

@@ -80,8 +80,13 @@ class Snapshot:
         return found
 
     def pods_of(self, job_uid: str) -> list[RunnerPod]:
+        """For many jobs in turn: the first call sorts all pods by job."""
         return self._pods_by_job.get(job_uid, [])
+
+    def find_pods(self, job_uid: str) -> list[RunnerPod]:
+        """For a single job."""
+        return [pod for pod in self.pods.values() if pod.job_uid == job_uid]
 
     def active_pods(self, slot: int) -> Iterator[RunnerPod]:
         """The active pods of a slot; see `RunnerPod.active`."""
-        return (pod for pod in self.pods.values() if pod.slot == slot and pod.active)
+        return (pod for pod in self.pods.values() if not pod.terminated and pod.slot == slot and pod.active)

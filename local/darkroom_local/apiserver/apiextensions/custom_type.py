@@ -7,6 +7,9 @@ from darkroom_local.apiserver.apiextensions.structural_schema import StructuralS
 from darkroom_local.apiserver.apimachinery.errors import Cause
 from darkroom_local.apiserver.apimachinery.unstructured import Json
 
+VISIBLE_METADATA = ("name", "generateName")
+"""https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#validation-rules"""
+
 
 @dataclass(frozen=True)
 class CustomType:
@@ -23,4 +26,10 @@ class CustomType:
             return causes
         if self.rules is None:
             return []
-        return list(self.rules.validate(document, MISSING if old is None else old))
+        return list(self.rules.validate(_visible(document), MISSING if old is None else _visible(old)))
+
+
+def _visible(document: Json) -> Json:
+    """What rules see of an object: of its metadata the names only, as in Kubernetes."""
+    metadata = document["metadata"]
+    return document | {"metadata": {name: metadata[name] for name in VISIBLE_METADATA if name in metadata}}

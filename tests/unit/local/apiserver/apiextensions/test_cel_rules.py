@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from darkroom_local.apiserver.apiextensions.cel_rules import MISSING, RuleInvalidError, compile_rules
+from darkroom_local.apiserver.resources.definitions import compile_definition
 
 Json = dict[str, Any]
 
@@ -169,3 +170,14 @@ def test_optional_old_self_is_rejected() -> None:
 
 def test_schema_without_rules_compiles_to_nothing() -> None:
     assert compile_rules({"type": "object", "properties": {"a": {"type": "string"}}}) is None
+
+
+def test_rules_of_the_whole_object_see_its_names_only() -> None:
+    rule = {"x-kubernetes-validations": [{"rule": "self.metadata.name == 't' && !has(self.metadata.labels)"}]}
+    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": {"type": "object"} | rule}}
+    names = {"plural": "things", "kind": "Thing"}
+    spec = {"group": "x.dev", "scope": "Namespaced", "names": names, "versions": [version]}
+    [things], _ = compile_definition({"metadata": {"name": "things.x.dev"}, "spec": spec})
+    assert things.custom is not None
+    assert things.custom.validate({"metadata": {"name": "t", "labels": {"a": "b"}}}, None) == []
+    assert len(things.custom.validate({"metadata": {"name": "u"}}, None)) == 1
