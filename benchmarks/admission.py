@@ -20,12 +20,14 @@ import statistics
 from pathlib import Path
 
 from admission_cluster import (
+    SETTLE_SECONDS,
     Handovers,
     Json,
     create_jobs,
     create_quota,
     new_namespace,
     open_cluster,
+    percentile_99,
     settle,
 )
 from admission_operator import NO_NODE_HAS, counting_proxy, cpu_seconds, peak_memory_mib, start_operator
@@ -36,7 +38,6 @@ from darkroom_local.kube.kubeconfig import Connection, read_kubeconfig
 
 COUNTED = 20
 """Hand-overs during which requests are counted."""
-SETTLE_SECONDS = 900.0
 TIMEOUT_SECONDS = 60.0
 
 
@@ -87,8 +88,7 @@ async def measure(
         memory = peak_memory_mib(operator.pid)
     per_job = await count_requests(kube, connection, namespace)
     milliseconds = sorted(1000 * each for each in seen.seconds)
-    p99 = milliseconds[min(len(milliseconds) - 1, round(0.99 * len(milliseconds)))]
-    numbers = f"{statistics.median(milliseconds):8.1f} {p99:8.1f} {milliseconds[-1]:8.1f}"
+    numbers = f"{statistics.median(milliseconds):8.1f} {percentile_99(milliseconds):8.1f} {milliseconds[-1]:8.1f}"
     print(f"{waiting:8} {numbers} {per_job:13.1f} {cpu_ms:11.1f} {memory:6.0f}", flush=True)
 
 

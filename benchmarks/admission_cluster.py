@@ -108,6 +108,10 @@ async def create_jobs(kube: KubeClient, namespace: str, count: int) -> None:
             group.create_task(create(number))
 
 
+def percentile_99(ascending: list[float]) -> float:
+    return ascending[min(len(ascending) - 1, round(0.99 * len(ascending)))]
+
+
 def jobs_path(namespace: str) -> str:
     return f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{Kind.GENERATE.plural}"
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from admission import runner_pods
-from admission_cluster import Handovers, create_jobs, new_namespace, open_cluster, settle
+from admission_cluster import Handovers, create_jobs, new_namespace, open_cluster, percentile_99, settle
 from admission_operator import cpu_seconds, peak_memory_mib, start_operator
 from machine import describe_machine
 
@@ -54,8 +54,7 @@ class Build:
 
     def __str__(self) -> str:
         milliseconds = sorted(1000 * each for each in self.seen.seconds)
-        p99 = milliseconds[min(len(milliseconds) - 1, round(0.99 * len(milliseconds)))]
-        times = f"{statistics.median(milliseconds):8.1f} {p99:8.1f} {milliseconds[-1]:8.1f}"
+        times = f"{statistics.median(milliseconds):8.1f} {percentile_99(milliseconds):8.1f} {milliseconds[-1]:8.1f}"
         cpu_ms = statistics.fmean(each.cpu_ms for each in self.blocks)
         return f"{self.name:>8} {times} {cpu_ms:11.1f} {peak_memory_mib(self.pid):6.0f}"
 

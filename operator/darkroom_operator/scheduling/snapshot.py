@@ -88,5 +88,5 @@ class Snapshot:
         return [pod for pod in self.pods.values() if pod.job_uid == job_uid]
 
     def active_pods(self, slot: int) -> Iterator[RunnerPod]:
-        """The active pods of a slot; see `RunnerPod.active`."""
+        """The active pods of a slot; see `RunnerPod.active`. Of many pods, most are terminated: that is asked first."""
         return (pod for pod in self.pods.values() if not pod.terminated and pod.slot == slot and pod.active)
